@@ -1,0 +1,85 @@
+from .compare import (
+    Comparison as Comparison,
+)
+from .datapath import (
+    CompiledLayer as CompiledLayer,
+    LayerResult as LayerResult,
+)
+from .error_bound import (
+    ErrorBound as ErrorBound,
+)
+from .errors import (
+    DataError as DataError,
+    LsqsimError as LsqsimError,
+    SpecError as SpecError,
+    WidthError as WidthError,
+)
+from .folding import (
+    fold as fold,
+    fold_error as fold_error,
+)
+from .formats import (
+    Generator as Generator,
+    IntFormat as IntFormat,
+    Overflow as Overflow,
+    Rounding as Rounding,
+    StochasticRounding as StochasticRounding,
+)
+from .layer import (
+    Layer as Layer,
+)
+from .layer_file import (
+    load_layer as load_layer,
+    save_layer as save_layer,
+)
+from .matmul_array import (
+    MatmulArray as MatmulArray,
+)
+from .overflow import (
+    OverflowKind as OverflowKind,
+    OverflowReport as OverflowReport,
+)
+from .quantizer import (
+    Quantizer as Quantizer,
+)
+from .reference import (
+    reference_output as reference_output,
+)
+from .rescaler import (
+    Rescaler as Rescaler,
+)
+from .specs import (
+    AccumulatorSpec as AccumulatorSpec,
+    Activation as Activation,
+    BiasPlacement as BiasPlacement,
+    ClampPoint as ClampPoint,
+    Conv2dSpec as Conv2dSpec,
+    DatapathSpec as DatapathSpec,
+    FanIn as FanIn,
+    FirstShift as FirstShift,
+    FixedPoint as FixedPoint,
+    FloatScale as FloatScale,
+    FloatWidth as FloatWidth,
+    Granularity as Granularity,
+    KOrder as KOrder,
+    Layout as Layout,
+    LinearSpec as LinearSpec,
+    PowerOfTwo as PowerOfTwo,
+    ProductArithmetic as ProductArithmetic,
+    QuantizerSpec as QuantizerSpec,
+    RegisterSpec as RegisterSpec,
+    RescalerSpec as RescalerSpec,
+    StageSpec as StageSpec,
+    StepArithmetic as StepArithmetic,
+    Thresholds as Thresholds,
+    ZeroPointHandling as ZeroPointHandling,
+    simple_datapath as simple_datapath,
+)
+from .tensor import (
+    QTensor as QTensor,
+)
+from .trace import (
+    Difference as Difference,
+    Trace as Trace,
+    first_difference as first_difference,
+)

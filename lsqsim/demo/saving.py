@@ -1,0 +1,80 @@
+"""The demonstration's layers, inputs and datapaths as files, for the command line to go on with."""
+
+import shlex
+from pathlib import Path
+from typing import BinaryIO
+
+from lsqsim.demo.results import DemoResult, DesignRun
+from lsqsim.errors import DataError
+from lsqsim.files import Writer, npy_writer, write_files
+from lsqsim.layer_file import save_layer
+
+
+def save_demo(result: DemoResult, directory: str | Path) -> None:
+    """Write one folder a design: ``layer1.npz``, ``layer1_input.npy``, ``layer1.toml``, and so on.
+
+    The inputs are the real values of the codes that entered the layer in the
+    whole network's run (the pixels, for the first), so that each layer alone
+    gives the same bits again. ``classes.npy`` beside the folders holds the
+    images' classes.
+
+    Parameters
+    ----------
+    result : DemoResult
+        What to save.
+    directory : path
+        Made if it isn't there; files of the same names are replaced.
+
+    Raises
+    ------
+    DataError
+        A path that can't be written.
+    """
+    root = Path(directory)
+    for run in result.designs:
+        folder = root / run.design.name
+        _make(folder)
+        for layer in run.layers:
+            save_layer(_file(folder, layer.compiled.layer.name, ".npz"), layer.compiled.layer)
+        write_files(_inputs_and_datapaths(result, run, folder))
+    write_files({root / "classes.npy": npy_writer(result.digits.test_classes)})
+
+
+def simulate_command(result: DemoResult, directory: str | Path) -> list[str]:
+    """Lines of the shell command that runs the layer of the register walk again, from its files."""
+    walk = result.walk
+    folder = Path(directory) / walk.design
+    layer, values, datapath = (
+        shlex.quote(str(_file(folder, walk.layer, suffix)))
+        for suffix in (".npz", "_input.npy", ".toml")
+    )
+    return [f"  lsqsim simulate {layer} \\", f"    {values} \\", f"    --datapath {datapath}"]
+
+
+def _inputs_and_datapaths(result: DemoResult, run: DesignRun, folder: Path) -> dict[Path, Writer]:
+    writers: dict[Path, Writer] = {}
+    values = result.digits.test_pixels
+    for layer in run.layers:
+        name, toml = layer.compiled.layer.name, layer.compiled.spec.to_toml()
+        writers[_file(folder, name, "_input.npy")] = npy_writer(values)
+        writers[_file(folder, name, ".toml")] = _bytes_writer(toml.encode())
+        values = layer.result.output.dequantize()
+    return writers
+
+
+def _bytes_writer(content: bytes) -> Writer:
+    def write(file: BinaryIO) -> None:
+        file.write(content)
+
+    return write
+
+
+def _file(folder: Path, name: str, suffix: str) -> Path:
+    return folder / f"{name}{suffix}"
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: can't be made: {error.strerror}") from None
