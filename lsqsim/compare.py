@@ -14,6 +14,7 @@ from lsqsim.reference import (
     reference_from_codes,
     reference_output,
 )
+from lsqsim.sqnr import sqnr_db
 from lsqsim.tensor import QTensor
 from lsqsim.trace import Difference
 
@@ -105,7 +106,7 @@ def compare(compiled: CompiledLayer, result: LayerResult, values: object = None)
         n_outputs=difference.size,
         n_differing=int((difference > 0).sum()),
         max_lsb=int(difference.max(initial=0)),
-        sqnr_db=_sqnr_db(reference_output(layer, real_inputs), result.output.dequantize()),
+        sqnr_db=sqnr_db(reference_output(layer, real_inputs), result.output.dequantize()),
         bound_lsb=float(bound.total.max(initial=0.0)),
         n_beyond_bound=int(
             (exact & (distance(compiled, result, reference) > _spread(compiled, bound))).sum()
@@ -130,13 +131,6 @@ def _along_outputs(compiled: CompiledLayer, parameter: np.ndarray) -> np.ndarray
     if parameter.ndim == 0 or compiled.layer.output_channel_axis == -1:
         return parameter
     return parameter.reshape(1, -1, 1, 1)
-
-
-def _sqnr_db(wanted: np.ndarray, got: np.ndarray) -> float:
-    signal, noise = float((wanted**2).sum()), float(((wanted - got) ** 2).sum())
-    if noise == 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
 
 
 def _first_difference(

@@ -1,30 +1,30 @@
 """The whole datapath: a layer folded for a specification, and run on the integers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import numpy as np
 
-from lsqsim.channels import require_codes
+from lsqsim.array_operands import ArrayOperands
 from lsqsim.convolution import weight_matrix
-from lsqsim.errors import DataError, LsqsimError, SpecError
-from lsqsim.folding import combined_factor, fold, fold_error, round_half_up
+from lsqsim.errors import DataError, LsqsimError
+from lsqsim.folding import combined_factor, fold, fold_error
 from lsqsim.layer import Layer
+from lsqsim.layer_codes import bias_tensor, output_clamp, weight_tensor
 from lsqsim.matmul_array import Accumulation, MatmulArray
 from lsqsim.operand_rows import OperandRows
 from lsqsim.overflow import OverflowReport
 from lsqsim.quantizer import Quantizer
 from lsqsim.rescaler import Rescaler
-from lsqsim.specs import Activation, DatapathSpec, Granularity, tile_sizes
+from lsqsim.specs import AccumulatorSpec, DatapathSpec, Granularity, tile_sizes
 from lsqsim.tensor import QTensor
 from lsqsim.trace import Trace
 from lsqsim.walk import Addition, walk
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all) as a run goes on."""
-
-_RELU6_TOP = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,22 +84,45 @@ class CompiledLayer:
     def __init__(self, layer: Layer, spec: DatapathSpec) -> None:
         self.layer = layer
         self.spec = spec
-        try:
-            self._build()
-        except LsqsimError as error:
-            raise type(error)(f"{layer.name}: {error}") from None
+        with self._named_errors():
+            self._build_codes()
+            self._build_units()
 
-    def _build(self) -> None:
+    def with_accumulator(self, accumulator: AccumulatorSpec) -> "CompiledLayer":
+        """The same layer on another accumulator; nothing is quantized again.
+
+        Raises
+        ------
+        SpecError, WidthError
+            What the array and the rescaler raise for it.
+        """
+        other = copy(self)
+        other.spec = replace(self.spec, accumulator=accumulator)
+        with other._named_errors():  # noqa: SLF001 - one of our own
+            other._build_units()  # noqa: SLF001
+        return other
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except LsqsimError as error:
+            raise type(error)(f"{self.layer.name}: {error}") from None
+
+    def _build_codes(self) -> None:
         layer, spec = self.layer, self.spec
         self.input_quantizer = Quantizer(
             spec.input, step_size=layer.input_step, zero_point=layer.input_zero_point
         )
-        self.weight = self._weight_tensor()
-        self.bias = self._bias_tensor()
+        self.weight = weight_tensor(layer, spec)
+        self.bias = bias_tensor(layer, spec, self.weight)
+        self._output_step = np.asarray(layer.output_step, np.float64)
+
+    def _build_units(self) -> None:
+        layer, spec = self.layer, self.spec
         self.array = MatmulArray(
             spec.accumulator, input_format=spec.input.format, weight_format=spec.weight.format
         )
-        self._output_step = np.asarray(layer.output_step, np.float64)
         self.factor = self._factor()
         self.rescaler = Rescaler(
             spec.rescaler,
@@ -111,7 +134,7 @@ class CompiledLayer:
             ),
             acc_format=spec.accumulator.format,
             zero_point=layer.output_zero_point,
-            clamp=self._clamp(),
+            clamp=output_clamp(layer, spec),
         )
 
     def _factor(self) -> np.ndarray:
@@ -125,48 +148,6 @@ class CompiledLayer:
         if self.spec.rescaler.granularity is Granularity.PER_TENSOR:
             return factor
         return np.broadcast_to(factor, (self.layer.n_outputs,))
-
-    def _weight_tensor(self) -> QTensor:
-        layer, spec = self.layer, self.spec.weight
-        unit = Quantizer(
-            spec,
-            step_size=layer.weight_step
-            if spec.channel_axis is None
-            else np.broadcast_to(layer.weight_step, (layer.n_outputs,)),
-            zero_point=layer.weight_zero_point,
-        )
-        if layer.weight_codes is None:
-            return unit.quantize(layer.weight)
-        fmt = spec.format
-        codes = require_codes("weight_codes", layer.weight_codes, fmt.min, fmt.max, str(fmt))
-        like = unit.quantize(np.zeros_like(codes))
-        return replace(like, codes=codes)
-
-    def _bias_tensor(self) -> QTensor | None:
-        layer = self.layer
-        if layer.bias is None and layer.bias_codes is None:
-            return None
-        step = layer.input_step * self.weight.step_size
-        spec = replace(self.spec.bias, channel_axis=0 if step.ndim else None)
-        unit = Quantizer(spec, step_size=step)
-        if layer.bias_codes is None:
-            return unit.quantize(layer.bias)
-        fmt = spec.format
-        codes = require_codes("bias_codes", layer.bias_codes, fmt.min, fmt.max, str(fmt))
-        return replace(unit.quantize(np.zeros(codes.shape)), codes=codes)
-
-    def _clamp(self) -> tuple[int, int]:
-        """Output clip of the fused activation (equation 13)."""
-        fmt, zero = self.spec.rescaler.output, self.layer.output_zero_point
-        low, high = fmt.min, fmt.max
-        if self.layer.spec.activation is not Activation.NONE:
-            low = max(low, zero)
-        if self.layer.spec.activation is Activation.RELU6:
-            if self._output_step.ndim:
-                raise SpecError("relu6 needs one output step size, not one a channel")
-            top = _RELU6_TOP / Fraction(float(self._output_step))
-            high = min(high, zero + round_half_up(top))
-        return low, high
 
     @property
     def fold_error(self) -> np.ndarray:
@@ -209,14 +190,46 @@ class CompiledLayer:
             Inputs that do not meet the weights, NaN, or codes of another
             format or step size.
         """
-        try:
-            codes = self._input_codes(inputs)
-            accumulation, rows = self._accumulate(
-                codes.codes, observe=observe, trace=trace, progress=progress
-            )
-        except LsqsimError as error:
-            raise type(error)(f"{self.layer.name}: {error}") from None
-        return self._finish(codes, accumulation, rows)
+        codes = self.input_codes(inputs)
+        rows = self.operand_rows(codes)
+        blocks: list[Accumulation] = []
+        done = 0
+        for block in self.operand_blocks(rows, codes):
+            groups = [self.array.reduce(group, observe=observe, trace=trace) for group in block]
+            blocks.append(Accumulation.joined(groups, axis=1))
+            done += block[0].x.shape[0]
+            if progress is not None:
+                progress(done, rows.n_rows)
+        return self._finish(codes, Accumulation.joined(blocks, axis=0), rows)
+
+    def input_codes(self, inputs: object) -> QTensor:
+        """The codes that enter the array for what :meth:`run` takes, whose errors it raises."""
+        with self._named_errors():
+            return self._input_codes(inputs)
+
+    def operand_rows(self, codes: QTensor) -> OperandRows:
+        """How input codes become rows of a matrix product; DataError if they do not meet."""
+        with self._named_errors():
+            return OperandRows.of(self.layer, codes.codes.shape)
+
+    def operand_blocks(self, rows: OperandRows, codes: QTensor) -> Iterator[list[ArrayOperands]]:
+        """Operands of the array, a bounded number of rows at a time; one for each group.
+
+        The channels of the groups, in order, are the layer's output channels.
+        """
+        n = self.layer.n_outputs
+        bias = np.zeros(n, np.int64) if self.bias is None else self.bias.codes
+        ports = (
+            rows.by_group(weight_matrix(self.weight.codes)),
+            rows.by_group(bias),
+            [self.layer.input_zero_point] * rows.groups,
+            rows.by_group(np.broadcast_to(self.weight.zero_point, (n,))),
+        )
+        for block in rows.blocks(codes.codes, self.layer.input_zero_point):
+            with self._named_errors():
+                groups = zip(block, *ports, strict=True)
+                operands = [self.array.ports.take(*group) for group in groups]
+            yield operands
 
     def _input_codes(self, inputs: object) -> QTensor:
         if not isinstance(inputs, QTensor):
@@ -240,13 +253,16 @@ class CompiledLayer:
         """Every addition behind the output at ``index``, from the codes of a run."""
         rows = OperandRows.of(self.layer, inputs.codes.shape)
         x = rows.operands_of(inputs.codes, index, self.layer.input_zero_point)
-        channel = index[self.layer.output_channel_axis]
+        return self.walk_codes(x.tolist(), index[self.layer.output_channel_axis])
+
+    def walk_codes(self, codes: Sequence[int], channel: int) -> list[Addition]:
+        """Every addition behind an output of ``channel`` whose K input codes are ``codes``."""
         w = weight_matrix(self.weight.codes)[channel]
         zeros = np.broadcast_to(self.weight.zero_point, (self.layer.n_outputs,))
         return list(
             walk(
                 self.spec.accumulator,
-                x.tolist(),
+                codes,
                 w.tolist(),
                 0 if self.bias is None else int(self.bias.codes[channel]),
                 input_zero_point=int(self.layer.input_zero_point),
@@ -254,59 +270,44 @@ class CompiledLayer:
             )
         )
 
-    def _accumulate(
-        self, codes: np.ndarray, *, observe: bool, trace: bool, progress: Progress | None
-    ) -> tuple[Accumulation, OperandRows]:
-        rows = OperandRows.of(self.layer, codes.shape)
-        weights = weight_matrix(self.weight.codes).reshape(
-            rows.groups, rows.n_outputs // rows.groups, rows.k
-        )
-        bias = None if self.bias is None else self.bias.codes.reshape(rows.groups, -1)
-        zeros = np.broadcast_to(self.weight.zero_point, (self.layer.n_outputs,))
-        zeros = zeros.reshape(rows.groups, -1)
-        blocks: list[Accumulation] = []
-        done = 0
-        for block in rows.blocks(codes, self.layer.input_zero_point):
-            groups = [
-                self.array.accumulate(
-                    block[g],
-                    weights[g],
-                    None if bias is None else bias[g],
-                    input_zero_point=self.layer.input_zero_point,
-                    weight_zero_point=zeros[g],
-                    observe=observe,
-                    trace=trace,
-                )
-                for g in range(rows.groups)
-            ]
-            blocks.append(Accumulation.joined(groups, axis=1))
-            done += block.shape[1]
-            if progress is not None:
-                progress(done, rows.n_rows)
-        return Accumulation.joined(blocks, axis=0), rows
-
     def _finish(self, codes: QTensor, accumulation: Accumulation, rows: OperandRows) -> LayerResult:
         axis = self.layer.output_channel_axis
         report = accumulation.overflow
         accumulators = rows.as_output(accumulation.registers)
-        output, product = self.rescaler.rescale_traced(accumulators, channel_axis=axis)
-        result = QTensor(
-            codes=output,
+        output, product = self._rescale(accumulators)
+        trace = None
+        if accumulation.stages is not None:
+            trace = self._trace(
+                codes, accumulation.stages, rows, accumulators, product, output.codes
+            )
+        return LayerResult(
+            input=codes,
+            output=output,
+            accumulators=accumulators,
+            overflow=None if report is None else report.mapped(rows.as_output, axis),
+            trace=trace,
+        )
+
+    def rescale(self, accumulators: np.ndarray) -> QTensor:
+        """The output for given last registers, shape of the output; DataError outside the format.
+
+        A run's own accumulators give the run's output.
+        """
+        with self._named_errors():
+            return self._rescale(accumulators)[0]
+
+    def _rescale(self, accumulators: np.ndarray) -> tuple[QTensor, np.ndarray]:
+        """Output, and the product register behind it."""
+        axis = self.layer.output_channel_axis
+        codes, product = self.rescaler.rescale_traced(accumulators, channel_axis=axis)
+        output = QTensor(
+            codes=codes,
             format=self.spec.rescaler.output,
             step_size=self._output_step,
             zero_point=np.asarray(self.layer.output_zero_point, np.int64),
             channel_axis=axis if self._output_step.ndim else None,
         )
-        trace = None
-        if accumulation.stages is not None:
-            trace = self._trace(codes, accumulation.stages, rows, accumulators, product, output)
-        return LayerResult(
-            input=codes,
-            output=result,
-            accumulators=accumulators,
-            overflow=None if report is None else report.mapped(rows.as_output, axis),
-            trace=trace,
-        )
+        return output, product
 
     def _trace(
         self,

@@ -181,3 +181,12 @@ class IntFormat:
 
     def __str__(self) -> str:
         return f"{'int' if self.signed else 'uint'}{self.bits}{'-narrow' if self.narrow else ''}"
+
+
+def signed_bits(value: int) -> int:
+    """Width of the least signed register that holds ``value``; exact, in Python integers.
+
+    >>> [signed_bits(value) for value in (0, 1, -1, 127, 128, -128)]
+    [1, 2, 1, 8, 9, 8]
+    """
+    return (value if value >= 0 else ~value).bit_length() + 1

@@ -5,6 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from lsqsim.formats import AnyRounding, Generator, IntFormat, Overflow, Rounding
+from lsqsim.specs import FanIn, StageSpec
 from lsqsim_kernels import narrow, noise
 
 _ROUNDING = {
@@ -15,6 +16,7 @@ _ROUNDING = {
     Rounding.TIES_EVEN: narrow.TIES_EVEN,
 }
 _NO_NOISE = np.empty(0, np.int64)
+_UNBOUNDED = 1 << 62
 
 
 class _Register(Protocol):
@@ -35,6 +37,18 @@ def rounding_arguments(rounding: AnyRounding, n: int) -> tuple[int, np.ndarray, 
 def store_arguments(fmt: IntFormat, overflow: Overflow) -> tuple[int, int, int, bool]:
     """(low, high, mask, wraps) of a register."""
     return fmt.min, fmt.max, (1 << fmt.bits) - 1, overflow is Overflow.WRAP
+
+
+def stage_table(stages: tuple[StageSpec, ...]) -> np.ndarray:
+    """A list of stages as kernels take it, int64 (depth, 5): fan-in, low, high, mask, wraps."""
+    rows = [
+        (
+            _UNBOUNDED if isinstance(stage.fan_in, FanIn) else min(stage.fan_in, _UNBOUNDED),
+            *store_arguments(stage.format, stage.overflow),
+        )
+        for stage in stages
+    ]
+    return np.array(rows, np.int64)
 
 
 def store(values: np.ndarray, fmt: IntFormat, overflow: Overflow) -> np.ndarray:

@@ -59,6 +59,11 @@ class OperandRows:
             part = codes[start : start + images]
             yield patches(part, spec, replace(shape, batch=len(part)), pad_value)
 
+    def by_group(self, values: np.ndarray) -> np.ndarray:
+        """(output channels, ...) as (groups, channels of the group, ...)."""
+        per_group = self.n_outputs // self.groups
+        return values.reshape(self.groups, per_group, *values.shape[1:])
+
     def as_output(self, rows: np.ndarray) -> np.ndarray:
         """(rows, channels, ...) in the layer's output shape; further axes stay last."""
         if self.conv is None:

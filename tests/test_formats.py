@@ -1,10 +1,17 @@
 """Tests for lsqsim.formats: ranges of every kind, names, refusals."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, strategies as st
 
 from lsqsim.errors import LsqsimError, SpecError
-from lsqsim.formats import Generator, IntFormat, Overflow, Rounding, StochasticRounding
+from lsqsim.formats import (
+    Generator,
+    IntFormat,
+    Overflow,
+    Rounding,
+    StochasticRounding,
+    signed_bits,
+)
 from strategies import formats, stochastic_roundings
 
 
@@ -171,3 +178,21 @@ class TestRefusals:
             IntFormat(0)
         with pytest.raises(LsqsimError, match="bits"):
             IntFormat(0)
+
+
+class TestSignedBits:
+    @pytest.mark.parametrize(
+        ("value", "bits"),
+        [
+            (0, 1), (1, 2), (-1, 1), (-2, 2), (511, 10), (512, 11), (-512, 10), (-513, 11),
+            ((1 << 62) - 1, 63), (1 << 62, 64), (-(1 << 62), 63), (-(1 << 62) - 1, 64),
+        ],
+    )  # fmt: skip
+    def test_both_sides_of_powers_of_two(self, value, bits):
+        assert signed_bits(value) == bits
+
+    @given(st.integers(-(1 << 70), 1 << 70))
+    def test_is_the_least_that_holds_the_value(self, value):
+        bits = signed_bits(value)
+        assert -(1 << bits - 1) <= value < 1 << bits - 1
+        assert bits == 1 or not -(1 << bits - 2) <= value < 1 << bits - 2

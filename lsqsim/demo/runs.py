@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 
+from lsqsim.chain import Chain
 from lsqsim.compare import compare
 from lsqsim.datapath import CompiledLayer
 from lsqsim.demo.designs import DESIGNS, LOGITS, Design
@@ -13,8 +14,6 @@ from lsqsim.demo.register_walk import RegisterWalk, register_walk
 from lsqsim.demo.results import DemoResult, DesignRun, LayerRun
 from lsqsim.errors import SpecError
 from lsqsim.layer import Layer
-from lsqsim.reference import ideal_input_codes, reference_from_codes
-from lsqsim.tensor import QTensor
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and how many steps of how many are behind."""
@@ -66,10 +65,10 @@ def run_demo(
 
 
 def _run_design(design: Design, layers: Sequence[Layer], digits: Digits) -> DesignRun:
-    compiled = _compile(design, layers)
-    runs = _run_layers(compiled, digits.test_pixels)
-    classes = runs[-1].result.output.codes.argmax(axis=1)
-    fake = _fake_quantized(compiled, digits.test_pixels).argmax(axis=1)
+    chain = _compile(design, layers)
+    runs = _run_layers(chain, digits.test_pixels)
+    classes = chain.classes(runs[-1].result.output.codes)
+    fake = chain.classes(chain.reference(digits.test_pixels)[-1].codes)
     return DesignRun(
         design=design,
         layers=tuple(runs),
@@ -79,18 +78,16 @@ def _run_design(design: Design, layers: Sequence[Layer], digits: Digits) -> Desi
     )
 
 
-def _compile(design: Design, layers: Sequence[Layer]) -> list[CompiledLayer]:
+def _compile(design: Design, layers: Sequence[Layer]) -> Chain:
     hidden, last = design.datapath(), design.datapath(output=LOGITS)
     specs = [hidden] * (len(layers) - 1) + [last]
-    return [CompiledLayer(layer, spec) for layer, spec in zip(layers, specs, strict=True)]
+    return Chain([CompiledLayer(layer, spec) for layer, spec in zip(layers, specs, strict=True)])
 
 
-def _run_layers(compiled: Sequence[CompiledLayer], pixels: np.ndarray) -> list[LayerRun]:
+def _run_layers(chain: Chain, pixels: np.ndarray) -> list[LayerRun]:
     """Each layer on the codes that the one before it put out."""
     runs: list[LayerRun] = []
-    values: np.ndarray | QTensor = pixels
-    for unit in compiled:
-        result = unit.run(values)
+    for unit, result in zip(chain.layers, chain.run(pixels), strict=True):
         assert result.overflow is not None
         runs.append(
             LayerRun(
@@ -100,23 +97,7 @@ def _run_layers(compiled: Sequence[CompiledLayer], pixels: np.ndarray) -> list[L
                 counts=result.overflow.counts(),
             )
         )
-        values = result.output
     return runs
-
-
-def _fake_quantized(compiled: Sequence[CompiledLayer], pixels: np.ndarray) -> np.ndarray:
-    """The last layer's codes by the float reference, which rounds where the codes are."""
-    first = compiled[0]
-    codes = ideal_input_codes(first.layer, first.spec, pixels)
-    for unit in compiled:
-        inputs = QTensor(
-            codes=codes,
-            format=unit.spec.input.format,
-            step_size=np.asarray(unit.layer.input_step),
-            zero_point=np.asarray(0),
-        )
-        codes = reference_from_codes(unit.layer, unit.spec, inputs, unit.weight).codes
-    return codes
 
 
 def _walk(runs: Sequence[DesignRun], digits: Digits) -> RegisterWalk:

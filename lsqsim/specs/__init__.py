@@ -1,6 +1,7 @@
 """Frozen, keyword-only specifications, one module a unit; no arrays, no kernels."""
 
 from lsqsim.specs.accumulator import (
+    MIN_REGISTER_BITS,
     AccumulatorSpec,
     BiasPlacement,
     FanIn,
@@ -29,6 +30,7 @@ from lsqsim.specs.rescaler import (
 )
 
 __all__ = [
+    "MIN_REGISTER_BITS",
     "AccumulatorSpec",
     "Activation",
     "BiasPlacement",
