@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from lsqsim.budget.layer_operands import layer_operands, legal_inputs
+from lsqsim.budget.ranges import exact_ranges
 from lsqsim.datapath import CompiledLayer
 from lsqsim.folding import FixedPointParameters, PowerOfTwoParameters
 from lsqsim.formats import AnyRounding, Overflow, Rounding
@@ -102,19 +104,9 @@ def exact_factors(compiled: CompiledLayer) -> list[Fraction]:
 
 def largest_totals(compiled: CompiledLayer) -> list[int]:
     """Largest magnitude of the exact total of every output channel, over all inputs."""
-    layer, fmt = compiled.layer, compiled.spec.input.format
-    low, high = fmt.min - layer.input_zero_point, fmt.max - layer.input_zero_point
-    codes = compiled.weight.codes.reshape(layer.n_outputs, -1)
-    zeros = np.broadcast_to(compiled.weight.zero_point, (layer.n_outputs,)).tolist()
-    bias = [0] * layer.n_outputs if compiled.bias is None else compiled.bias.codes.tolist()
-    result: list[int] = []
-    for row, zero, extra in zip(codes.tolist(), zeros, bias, strict=True):
-        positive = sum(max(w - zero, 0) for w in row)
-        negative = sum(max(zero - w, 0) for w in row)
-        top = positive * high - negative * low + extra
-        bottom = positive * low - negative * high + extra
-        result.append(max(abs(top), abs(bottom)))
-    return result
+    exact = exact_ranges(layer_operands(compiled, legal_inputs(compiled)))
+    low, high = exact.result_low[:, -1].tolist(), exact.result_high[:, -1].tolist()
+    return [max(abs(a), abs(b)) for a, b in zip(low, high, strict=True)]
 
 
 def _channel_terms(

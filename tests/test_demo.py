@@ -13,7 +13,6 @@ from rich.console import Console
 
 from lsqsim.datapath import CompiledLayer
 from lsqsim.demo import DESIGNS, Design, network, print_demo, run_demo, runs as demo_runs, save_demo
-from lsqsim.demo.results import signed_bits
 from lsqsim.demo.saving import simulate_command
 from lsqsim.demo.summary import summary
 from lsqsim.errors import DataError, LsqsimError, SpecError
@@ -221,12 +220,6 @@ class TestIntegers:
         kinds = layer.result.overflow.kind > 0
         assert share == kinds[:, channel].mean() == kinds.mean(axis=0).max()
         assert runs["w8a8p32"].layers[0].worst_channel is None
-
-    @pytest.mark.parametrize(
-        ("value", "bits"), [(0, 1), (1, 2), (-1, 1), (-2, 2), (511, 10), (512, 11), (-512, 10)]
-    )
-    def test_signed_bits(self, value, bits):
-        assert signed_bits(value) == bits
 
 
 class TestRun:

@@ -4,13 +4,14 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from lsqsim.budget.bounds import layer_bounds
 from lsqsim.compare import Comparison
 from lsqsim.datapath import CompiledLayer, LayerResult
 from lsqsim.demo.designs import Design
 from lsqsim.demo.network import Digits
 from lsqsim.demo.register_walk import RegisterWalk
-from lsqsim.error_bound import largest_totals
 from lsqsim.folding import FixedPointParameters
+from lsqsim.formats import signed_bits
 from lsqsim.overflow import OverflowCounts
 
 
@@ -61,7 +62,7 @@ class LayerRun:
     @property
     def bits_safe(self) -> int:
         """Width of the least signed register that holds the totals of all possible inputs."""
-        return max(largest_totals(self.compiled)).bit_length() + 1
+        return int(layer_bounds(self.compiled)[-1].wrap.max())
 
     @property
     def worst_channel(self) -> tuple[int, float] | None:
@@ -186,12 +187,3 @@ class DemoResult:
             "designs": [run.to_dict() for run in self.designs],
             "walk": self.walk.to_dict(),
         }
-
-
-def signed_bits(value: int) -> int:
-    """Width of the least signed register that holds ``value``.
-
-    >>> [signed_bits(value) for value in (0, 1, -1, 127, 128, -128)]
-    [1, 2, 1, 8, 9, 8]
-    """
-    return (value if value >= 0 else ~value).bit_length() + 1

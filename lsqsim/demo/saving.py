@@ -2,11 +2,10 @@
 
 import shlex
 from pathlib import Path
-from typing import BinaryIO
 
 from lsqsim.demo.results import DemoResult, DesignRun
 from lsqsim.errors import DataError
-from lsqsim.files import Writer, npy_writer, write_files
+from lsqsim.files import Writer, npy_writer, text_writer, write_files
 from lsqsim.layer_file import save_layer
 
 
@@ -55,18 +54,11 @@ def _inputs_and_datapaths(result: DemoResult, run: DesignRun, folder: Path) -> d
     writers: dict[Path, Writer] = {}
     values = result.digits.test_pixels
     for layer in run.layers:
-        name, toml = layer.compiled.layer.name, layer.compiled.spec.to_toml()
+        name = layer.compiled.layer.name
         writers[_file(folder, name, "_input.npy")] = npy_writer(values)
-        writers[_file(folder, name, ".toml")] = _bytes_writer(toml.encode())
+        writers[_file(folder, name, ".toml")] = text_writer(layer.compiled.spec.to_toml())
         values = layer.result.output.dequantize()
     return writers
-
-
-def _bytes_writer(content: bytes) -> Writer:
-    def write(file: BinaryIO) -> None:
-        file.write(content)
-
-    return write
 
 
 def _file(folder: Path, name: str, suffix: str) -> Path:
