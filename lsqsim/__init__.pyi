@@ -1,9 +1,46 @@
+from .accumulator_aware.weight_budget import (
+    WeightBudget as WeightBudget,
+)
+from .accumulator_aware.weight_limits import (
+    Constraint as Constraint,
+)
+from .budget.bounds import (
+    StageBounds as StageBounds,
+    layer_bounds as layer_bounds,
+)
+from .budget.certificate import (
+    Certificate as Certificate,
+    StageCertificate as StageCertificate,
+    certify as certify,
+)
+from .budget.input_range import (
+    InputRange as InputRange,
+)
+from .budget.ranges import (
+    Verdict as Verdict,
+)
+from .budget.witness import (
+    Witness as Witness,
+    witness_input as witness_input,
+)
+from .certificate_audit import (
+    check_certificate as check_certificate,
+)
+from .chain import (
+    Chain as Chain,
+)
 from .compare import (
     Comparison as Comparison,
 )
 from .datapath import (
     CompiledLayer as CompiledLayer,
     LayerResult as LayerResult,
+)
+from .design.grid import (
+    DesignGrid as DesignGrid,
+)
+from .design.side_by_side import (
+    compare_designs as compare_designs,
 )
 from .error_bound import (
     ErrorBound as ErrorBound,
@@ -34,6 +71,12 @@ from .layer_file import (
 )
 from .matmul_array import (
     MatmulArray as MatmulArray,
+)
+from .observed.layers import (
+    observe_layer as observe_layer,
+)
+from .observed.networks import (
+    observe_chain as observe_chain,
 )
 from .overflow import (
     OverflowKind as OverflowKind,

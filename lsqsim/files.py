@@ -1,11 +1,13 @@
-"""Arrays and datapaths from and to files: nothing pickled, nothing half-written."""
+"""Arrays, datapaths and JSON from and to files: nothing pickled, nothing half-written."""
 
+import json
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -14,6 +16,9 @@ from lsqsim.specs import DatapathSpec
 
 MAX_NUMBER_BYTES = 8
 """Wider numbers (float128) don't survive the conversion to float64."""
+
+MAX_JSON_BYTES = 64 << 20
+"""A certificate of a layer with a million channels is smaller."""
 
 _NPY, _NPZ, _EMPTY_NPZ, _PICKLE = b"\x93NUM", b"PK\x03\x04", b"PK\x05\x06", b"\x80"
 
@@ -49,6 +54,26 @@ def load_datapath(path: str | Path) -> DatapathSpec:
         raise SpecError(f"{path}: malformed TOML: {error}") from None
 
 
+def load_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON object of plain numbers, each key once; DataError for anything else."""
+    try:
+        text = _bytes_of(Path(path)).decode("utf-8")
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_no_number,
+            parse_float=_finite,
+        )
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        # not UTF-8; an integer of thousands of digits; lists nested too deeply
+        raise DataError(f"{path}: malformed JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: must hold a JSON object, got {type(value).__name__}")
+    return value
+
+
 def save_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write ``arrays`` as a .npz file, all of it or nothing."""
     write_files({Path(path): npz_writer(arrays)})
@@ -65,6 +90,20 @@ def npz_writer(arrays: Mapping[str, np.ndarray]) -> Writer:
 def npy_writer(array: np.ndarray) -> Writer:
     """A .npy file for :func:`write_files`."""
     return lambda file: np.save(file, array, allow_pickle=False)
+
+
+def bytes_writer(content: bytes) -> Writer:
+    """Bytes for :func:`write_files`."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(content)
+
+    return write
+
+
+def text_writer(text: str) -> Writer:
+    """Text, as UTF-8, for :func:`write_files`."""
+    return bytes_writer(text.encode())
 
 
 def write_files(writers: Mapping[Path, Writer]) -> None:
@@ -109,6 +148,35 @@ def _refused_as_data_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{path}: can't be written: {_reason(error)}") from None
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_JSON_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"can't be read: {_reason(error)}") from None
+    if len(content) > MAX_JSON_BYTES:
+        raise DataError(f"is too large: more than {MAX_JSON_BYTES >> 20} MiB of JSON")
+    return content
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise DataError(f"malformed JSON: the key {twice!r} stands twice in one object")
+    return found
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
+def _no_number(text: str) -> float:
+    raise DataError(f"malformed JSON: {text} is no number that it can hold")
 
 
 def _numbers(loaded: np.ndarray | dict[str, np.ndarray]) -> np.ndarray:

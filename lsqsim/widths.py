@@ -1,17 +1,22 @@
 """A datapath from a handful of widths, what they leave open settled by the layer and its inputs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from lsqsim.errors import SpecError
-from lsqsim.formats import Overflow, Rounding
+from lsqsim.formats import IntFormat, Overflow, Rounding
 from lsqsim.geometry import weight_stationary
 from lsqsim.layer import Layer
 from lsqsim.specs import Activation, DatapathSpec, simple_datapath
 
 _DEFAULT_BITS = 8
 _DEFAULT_ACC_BITS = 32
+_OPPOSITES = {
+    "signed_input": "unsigned_input",
+    "signed_output": "unsigned_output",
+    "per_channel": "per_tensor",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,29 @@ class Widths:
         )
         return self._tiled(self._rounded(spec), overflow)
 
+    def within_network(self, *, former: IntFormat | None, is_last: bool) -> "Widths":
+        """The same for a layer that takes what a layer before it puts out, or hands on.
+
+        The width and the sign of the output are the last layer's; between
+        layers, codes are as wide as the first one's inputs.
+        """
+        widths = self
+        if former is not None:
+            widths = replace(widths, activation_bits=former.bits, signed_input=former.signed)
+        return widths if is_last else replace(widths, output_bits=None, signed_output=None)
+
+    def options(self, *, input_signed: bool) -> list[str]:
+        """Command-line options that stand for these widths, the sign of the inputs settled."""
+        words: list[str] = []
+        settled = replace(self, signed_input=input_signed)
+        for field in fields(self):
+            value = getattr(settled, field.name)
+            if isinstance(value, bool):
+                words.append(option_name(field.name, value))
+            elif value is not None:
+                words += [option_name(field.name, value), str(value)]
+        return words
+
     def _rounded(self, spec: DatapathSpec) -> DatapathSpec:
         if self.rounding is None:
             return spec
@@ -68,6 +96,17 @@ class Widths:
             acc_overflow=overflow,
         )
         return replace(spec, accumulator=replace(spec.accumulator, stages=stages))
+
+
+def option_name(name: str, value: object) -> str:
+    """The command-line option of a field that has ``value``.
+
+    >>> option_name("signed_input", False), option_name("acc_bits", 16)
+    ('--unsigned-input', '--acc-bits')
+    """
+    if value is False:
+        name = _OPPOSITES[name]
+    return f"--{name.replace('_', '-')}"
 
 
 def _given_or(given: bool | None, otherwise: bool) -> bool:  # noqa: FBT001 - a default for a flag

@@ -308,11 +308,13 @@ class TestProgram:
         assert outcome.code == 0
         assert "simulate" in outcome.out
 
-    @pytest.mark.parametrize("command", ["simulate", "describe", "demo"])
+    @pytest.mark.parametrize(
+        "command", ["simulate", "describe", "demo", "certify", "check-certificate", "budget"]
+    )
     def test_help_of_a_command(self, run, command):
         outcome = run(command, "--help")
         assert outcome.code == 0
-        assert "--json" in outcome.out
+        assert ("--json" in outcome.out) == (command != "check-certificate")
         assert max(map(len, outcome.out.splitlines())) <= 100
 
     def test_version(self, run, monkeypatch):
@@ -354,7 +356,7 @@ class TestDemo:
             console.print(f"seed {result.seed} saved {saved is not None}")
 
         for function in (run_demo, save_demo, print_demo):
-            monkeypatch.setattr(f"lsqsim.commands.{function.__name__}", function)
+            monkeypatch.setattr(f"lsqsim.commands.demonstration.{function.__name__}", function)
 
     def test_table(self, run):
         assert run("demo", "--seed", 3).out == "seed 3 saved False\n"
@@ -370,7 +372,7 @@ class TestDemo:
         def run_demo(**_):
             raise LsqsimError("the demonstration needs scikit-learn: pip install 'lsqsim[demo]'")
 
-        monkeypatch.setattr("lsqsim.commands.run_demo", run_demo)
+        monkeypatch.setattr("lsqsim.commands.demonstration.run_demo", run_demo)
         outcome = run("demo")
         assert outcome.code == 2
         assert outcome.err.count("\n") == 1

@@ -384,7 +384,7 @@ class TestMachine:
             def fail(*_):
                 raise error
 
-            monkeypatch.setattr("lsqsim.commands.compare", fail)
+            monkeypatch.setattr("lsqsim.commands.simulation.compare", fail)
             return simulate()
 
         return outcome

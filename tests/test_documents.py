@@ -39,15 +39,29 @@ def test_named_files_are_there(path):
         assert list(ROOT.glob(name)), name
 
 
+def equations_of(name: str) -> list[int]:
+    """Numbers at the end of an indented line, as they come."""
+    text = (ROOT / "docs" / name).read_text()
+    return [int(n) for n in re.findall(r"^ {4}.*\((\d+)\)$", text, re.MULTILINE)]
+
+
+EQUATIONS = equations_of("quantization.md") + equations_of("overflow.md")
+
+
+def test_equations_are_numbered_in_one_row():
+    """overflow.md goes on where quantization.md ends."""
+    assert list(range(1, len(EQUATIONS) + 1)) == EQUATIONS
+    assert equations_of("overflow.md")[0] == 15
+
+
 def test_cited_equations_exist():
-    """Every equation number that code or another document cites stands in quantization.md."""
-    text = (ROOT / "docs" / "quantization.md").read_text()
-    numbers = {int(n) for n in re.findall(r"\((\d+)\)$", text, re.MULTILINE)}
-    assert numbers == set(range(1, 15))
-    sources = [*(ROOT / "lsqsim").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
-    for source in sources:
+    """Every equation number that code or a document cites stands in one of the two."""
+    for source in [*(ROOT / "lsqsim").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]:
         for cited in re.findall(r"equations? (\d+)(?: (?:to|and) (\d+))?", source.read_text()):
-            assert {int(n) for n in cited if n} <= numbers, source
+            assert {int(n) for n in cited if n} <= set(EQUATIONS), source
+    for name in ("quantization.md", "overflow.md"):
+        cited = re.findall(r"\((\d+)\)", (ROOT / "docs" / name).read_text())
+        assert {int(n) for n in cited} <= set(EQUATIONS), name
 
 
 def test_readme_example_runs(capsys):
@@ -59,3 +73,12 @@ def test_readme_example_runs(capsys):
         "within 9 LSB",
     ]
     assert lines[2] == "[input]"
+
+
+def test_overflow_example_runs(capsys):
+    """Its code, and the output that stands behind it."""
+    text = (ROOT / "docs" / "overflow.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    [expected] = re.findall(r"It prints\n\n```text\n(.*?)```", text, re.DOTALL)
+    exec(compile(code, "overflow.md", "exec"), {})  # noqa: S102 - it is our own text
+    assert capsys.readouterr().out == expected

@@ -1,6 +1,7 @@
 """Tests for lsqsim.files: nothing pickled is read, nothing is half-written."""
 
 import io
+import json
 import os
 import pickle
 import zipfile
@@ -16,10 +17,12 @@ from lsqsim.files import (
     load_array,
     load_arrays,
     load_datapath,
+    load_json,
     npy_writer,
     npz_writer,
     require_writable,
     save_arrays,
+    text_writer,
     write_files,
 )
 from lsqsim.formats import Overflow
@@ -273,3 +276,44 @@ class TestWriting:
         monkeypatch.setattr(os, "access", lambda *_: False)
         with pytest.raises(DataError, match=r"the folder .* is read-only"):
             require_writable(tmp_path / "x")
+
+
+class TestJson:
+    def test_what_is_written_comes_back(self, tmp_path):
+        table = {"a": [1, -(2**62), True, None, 0.5], "ß": {"b": "c"}}
+        write_files({tmp_path / "t.json": text_writer(json.dumps(table, ensure_ascii=False))})
+        assert load_json(tmp_path / "t.json") == table
+
+    @pytest.mark.parametrize(
+        ("content", "error"),
+        [
+            (b"", "malformed JSON: Expecting value"),
+            (b"{", "malformed JSON: Expecting property name"),
+            (b"{} {}", "malformed JSON: Extra data"),
+            (b"\xff", "malformed JSON: 'utf-8'"),
+            (b"[1]", "must hold a JSON object, got list"),
+            (b"3", "must hold a JSON object, got int"),
+            (b'{"a": NaN}', "malformed JSON: NaN is no number"),
+            (b'{"a": [Infinity]}', "malformed JSON: Infinity is no number"),
+            (b'{"a": -1e400}', "malformed JSON: -1e400 is no number"),
+            (b'{"a": {"b": 1, "c": 2, "b": 3}}', "malformed JSON: the key 'b' stands twice"),
+            (b'{"a": ' + b"1" * 5000 + b"}", "malformed JSON: Exceeds the limit"),
+            (b'{"a":' * 100_000, "malformed JSON: "),
+        ],
+    )
+    def test_refusals(self, tmp_path, content, error):
+        (tmp_path / "t.json").write_bytes(content)
+        with pytest.raises(DataError, match=f"t.json: {error}"):
+            load_json(tmp_path / "t.json")
+
+    def test_a_file_that_is_missing(self, tmp_path):
+        with pytest.raises(DataError, match=r"t.json: can't be read: No such file"):
+            load_json(tmp_path / "t.json")
+
+    def test_a_file_that_is_too_large(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("lsqsim.files.MAX_JSON_BYTES", 1 << 20)
+        (tmp_path / "t.json").write_bytes(b" " * (1 << 20) + b"{}")
+        with pytest.raises(DataError, match=r"t.json: is too large: more than 1 MiB of JSON"):
+            load_json(tmp_path / "t.json")
+        (tmp_path / "t.json").write_bytes(b" " * ((1 << 20) - 2) + b"{}")
+        assert load_json(tmp_path / "t.json") == {}

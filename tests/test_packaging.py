@@ -96,7 +96,7 @@ class TestSourceArchive:
         names = {name[1] for name in parts if len(name) > 1}
         required = {"kernels", "lsqsim", "tests", "pyproject.toml", "LICENSE", "NOTICE", "PKG-INFO"}
         optional = {
-            *(".ci", ".gitignore", "benchmarks", "docs", "tools"),
+            *(".ci", ".gitignore", "benchmarks", "docs", "examples", "tools"),
             *("CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "README.md"),
         }
         assert required <= names <= required | optional

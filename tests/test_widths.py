@@ -7,7 +7,7 @@ from lsqsim.errors import SpecError
 from lsqsim.formats import IntFormat, Overflow, Rounding
 from lsqsim.layer import Layer
 from lsqsim.specs import Activation, FanIn, Granularity, LinearSpec, StageSpec, simple_datapath
-from lsqsim.widths import Widths
+from lsqsim.widths import Widths, option_name
 
 POSITIVE, NEGATIVE = np.array([[0.0, 1.0]]), np.array([[0.0, -1.0]])
 
@@ -106,3 +106,35 @@ class TestChannels:
     def test_one_for_all(self):
         assert Widths().datapath(a_layer(), None).weight.channel_axis is None
         assert Widths(per_channel=True).datapath(a_layer(), None).weight.channel_axis == 0
+
+
+class TestNetworks:
+    def test_a_layer_takes_what_the_one_before_puts_out(self):
+        widths = Widths(activation_bits=4, output_bits=6, signed_output=True, signed_input=True)
+        first = widths.within_network(former=None, is_last=False)
+        assert first == Widths(activation_bits=4, signed_input=True)
+        last = widths.within_network(former=IntFormat(4, signed=False), is_last=True)
+        assert last == Widths(
+            activation_bits=4, output_bits=6, signed_output=True, signed_input=False
+        )
+
+
+class TestOptions:
+    def test_they_stand_for_the_widths(self):
+        widths = Widths(acc_bits=9, overflow=Overflow.SATURATE, per_channel=False, tile=4)
+        assert widths.options(input_signed=True) == [
+            "--acc-bits", "9", "--overflow", "saturate", "--tile", "4", "--signed-input",
+            "--per-tensor",
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("name", "value", "option"),
+        [
+            ("signed_input", True, "--signed-input"),
+            ("signed_output", False, "--unsigned-output"),
+            ("per_channel", False, "--per-tensor"),
+            ("tile_bits", 3, "--tile-bits"),
+        ],
+    )
+    def test_names(self, name, value, option):
+        assert option_name(name, value) == option

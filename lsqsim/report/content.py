@@ -64,7 +64,7 @@ def simulation_report(
         "layer": layer,
         "factors": factor_report(compiled),
         "overflow": overflow_report(result.overflow, by_channel=by_channel),
-        "comparison": _plain(comparison.to_dict()),
+        "comparison": plain(comparison.to_dict()),
     }
 
 
@@ -109,14 +109,14 @@ def layer_report(
         report["weight_codes"] = _range(compiled.weight.codes)
         report["bias_codes"] = None if compiled.bias is None else _range(compiled.bias.codes)
         report["n_clipped_bias"] = compiled.n_clipped_bias
-    return _plain(report)
+    return plain(report)
 
 
 def factor_report(compiled: CompiledLayer) -> Report:
     """What the rescaler holds for every channel (one entry when it is the same for all)."""
     factor = np.atleast_1d(compiled.factor)
     held = _parameters(compiled.rescaler.parameters)
-    return _plain({**held, "factor": factor, "fold_error": compiled.fold_error})
+    return plain({**held, "factor": factor, "fold_error": compiled.fold_error})
 
 
 def overflow_report(report: OverflowReport, *, by_channel: bool = False) -> Report:
@@ -177,14 +177,14 @@ def _range(codes: np.ndarray) -> list[int] | None:
     return [int(codes.min()), int(codes.max())] if codes.size else None
 
 
-def _plain(value: Any) -> Any:
-    """``value`` in JSON's own types; NaN and infinities become None."""
+def plain(value: Any) -> Any:
+    """A value in JSON's own types; NaN and infinities become None."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return value

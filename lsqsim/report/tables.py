@@ -1,12 +1,10 @@
 """Reports as tables that fit 80 columns; rich draws them in ASCII where the terminal needs it."""
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from lsqsim.report.layout import k_index, number, pairs, percent, table
 
 Report = dict[str, Any]
 
@@ -45,7 +43,7 @@ def print_description(report: Report, console: Console) -> None:
 
 def _print_units(report: Report, console: Console) -> None:
     rows = [(row["unit"], row["format"], row["rule"]) for row in report["datapath"]["units"]]
-    console.print(_table("Datapath", ("unit", "format", "rule"), rows))
+    console.print(table("Datapath", ("unit", "format", "rule"), rows))
 
 
 def _print_layer(layer: Report, console: Console) -> None:
@@ -64,7 +62,7 @@ def _print_layer(layer: Report, console: Console) -> None:
             rows.append((name, f"{layer[key][0]} .. {layer[key][1]}"))
     if layer.get("n_clipped_bias"):
         rows.append(("bias clipped", f"in {layer['n_clipped_bias']} channels: widen its format"))
-    console.print(_pairs("Layer", rows))
+    console.print(pairs("Layer", rows))
 
 
 def _print_factors(factors: Report, console: Console) -> None:
@@ -73,16 +71,16 @@ def _print_factors(factors: Report, console: Console) -> None:
     rows = [
         [
             str(channel) if n > 1 else "all",
-            *(_number(_entry(factors[name], channel)) for name in names),
-            _number(factors["factor"][channel]),
-            _number(factors["fold_error"][channel], digits=3),
+            *(number(_entry(factors[name], channel)) for name in names),
+            number(factors["factor"][channel]),
+            number(factors["fold_error"][channel], digits=3),
             note,
         ]
         for channel, note in _notable(factors)
     ]
     columns = ("channel", *names.values(), "factor", "fold error", "")
     title = "Rescaling" if len(rows) == n else f"Rescaling ({len(rows)} of {n} channels)"
-    console.print(_table(title, columns, rows, right=range(len(columns) - 1)))
+    console.print(table(title, columns, rows, right=range(len(columns) - 1)))
 
 
 def _notable(factors: Report) -> list[tuple[int, str]]:
@@ -105,16 +103,16 @@ def _print_overflow(overflow: Report, console: Console) -> None:
     clean = n - overflow["transient"] - overflow["persistent"]
     rows = [("none", clean), ("transient", overflow["transient"])]
     rows.append(("persistent", overflow["persistent"]))
-    cells = [(kind, str(count), _percent(count, n)) for kind, count in rows]
-    console.print(_table("Overflow", ("kind", "outputs", "share"), cells, right=(1, 2)))
+    cells = [(kind, str(count), percent(count, n)) for kind, count in rows]
+    console.print(table("Overflow", ("kind", "outputs", "share"), cells, right=(1, 2)))
     first = overflow["first"]
     if first is not None:
         console.print(
-            _pairs(
+            pairs(
                 "First overflow",
                 [
                     ("output", str(first["output"])),
-                    ("where", f"stage {first['stage']}, {_k_index(first['k'])}"),
+                    ("where", f"stage {first['stage']}, {k_index(first['k'])}"),
                     ("kind", f"{first['kind']}; exact total {first['total']}"),
                 ],
             )
@@ -132,7 +130,7 @@ def _print_channels(channels: list[Report], console: Console) -> None:
             str(counts["outputs"]),
             str(counts["transient"]),
             str(counts["persistent"]),
-            _percent(counts["transient"] + counts["persistent"], counts["outputs"]),
+            percent(counts["transient"] + counts["persistent"], counts["outputs"]),
         )
         for channel, counts in worst
     ]
@@ -140,7 +138,7 @@ def _print_channels(channels: list[Report], console: Console) -> None:
     if len(worst) < len(channels):
         title += f" (worst {len(worst)} of {len(channels)})"
     columns = ("channel", "outputs", "transient", "persistent", "share")
-    console.print(_table(title, columns, rows, right=range(5)))
+    console.print(table(title, columns, rows, right=range(5)))
 
 
 def _print_comparison(comparison: Report, console: Console) -> None:
@@ -148,7 +146,7 @@ def _print_comparison(comparison: Report, console: Console) -> None:
     differing = comparison["n_differing"]
     rows = [
         ("verdict", comparison["verdict"]),
-        ("outputs that differ", f"{differing} of {n} ({_percent(differing, n)})"),
+        ("outputs that differ", f"{differing} of {n} ({percent(differing, n)})"),
         ("SQNR", _or_none(comparison["sqnr_db"], "dB", "none: no noise, or no signal")),
         (
             "analytic bound",
@@ -158,7 +156,7 @@ def _print_comparison(comparison: Report, console: Console) -> None:
         ("inexact accumulators", str(comparison["n_inexact"])),
         ("first difference", _difference(comparison["first_difference"])),
     ]
-    console.print(_pairs("Against the float reference", rows))
+    console.print(pairs("Against the float reference", rows))
 
 
 def _difference(difference: Report | None) -> str:
@@ -168,13 +166,9 @@ def _difference(difference: Report | None) -> str:
     if difference["tile"] is not None:
         where += f" tile {difference['tile']}"
     if difference["k_range"] is not None:
-        where += f", {_k_index(difference['k_range'][0])}"
-    left, right = _number(difference["left"]), _number(difference["right"])
+        where += f", {k_index(difference['k_range'][0])}"
+    left, right = number(difference["left"]), number(difference["right"])
     return f"{where}: {left} in integers, {right} in the reference"
-
-
-def _k_index(k: int) -> str:
-    return "before the first product" if k < 0 else f"K index {k}"
 
 
 def _settings(spec: Report) -> str:
@@ -196,13 +190,9 @@ def _span(value: Any) -> str:
     if value is None:
         return "missing"
     if not isinstance(value, list):
-        return _number(value)
-    ends = f"{_number(min(value))} .. {_number(max(value))} " if value else ""
+        return number(value)
+    ends = f"{number(min(value))} .. {number(max(value))} " if value else ""
     return f"{ends}({len(value)} channels)"
-
-
-def _number(value: float, digits: int = 6) -> str:
-    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
 def _entry(values: Any, channel: int) -> Any:
@@ -211,31 +201,3 @@ def _entry(values: Any, channel: int) -> Any:
 
 def _or_none(value: float | None, unit: str, otherwise: str) -> str:
     return otherwise if value is None else f"{value:.4g} {unit}"
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.3g} %" if whole else "-"
-
-
-def _pairs(title: str, rows: Iterable[tuple[str, str]]) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _table(
-    title: str,
-    columns: Sequence[str],
-    rows: Iterable[Iterable[str]],
-    right: Iterable[int] = (),
-) -> Table:
-    right = set(right)
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for index, name in enumerate(columns):
-        table.add_column(name, justify="right" if index in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table

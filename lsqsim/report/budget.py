@@ -1,0 +1,147 @@
+"""What there is to say about designs side by side, as a JSON-ready dictionary and as CSV."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lsqsim.budget.bounds import operand_bounds
+from lsqsim.budget.input_range import InputRange
+from lsqsim.budget.layer_operands import layer_operands
+from lsqsim.budget.ranges import exact_ranges
+from lsqsim.chain import Chain
+from lsqsim.design.comparison import BudgetComparison
+from lsqsim.report.content import Report, plain
+
+CSV_COLUMNS = (
+    "design",
+    "acc_bits",
+    "overflow",
+    "tile",
+    "tile_bits",
+    "is_certified",
+    "certified_bits",
+    "data_type_bits",
+    "observed_bits",
+    "outputs",
+    "transient",
+    "persistent",
+    "n_inexact",
+    "n_changed",
+    "sqnr_db",
+    "n_changed_predictions",
+    "n_predictions",
+    "accuracy",
+    "smallest_certified",
+    "smallest_lossless",
+)
+"""Empty where there is no data, no label, no tile; tiles of several stages are joined by '+'."""
+
+
+def budget_report(
+    chain: Chain,
+    inputs: Sequence[InputRange],
+    comparison: BudgetComparison,
+    *,
+    with_channels: bool = False,
+) -> Report:
+    """Designs side by side.
+
+    Parameters
+    ----------
+    chain : Chain
+        The network.
+    inputs : sequence of InputRange
+        Input codes, one entry a layer.
+    comparison : BudgetComparison
+        What was proven and seen.
+    with_channels : bool
+        Also the bounds of every output channel.
+
+    Returns
+    -------
+    dict
+        ``network`` (names of its layers), ``inputs``, and the keys of
+        :meth:`BudgetComparison.to_dict`; each design also has ``n_inexact``
+        among what was observed of it: outputs of all layers whose register is
+        not the exact total.
+    """
+    report = comparison.to_dict()
+    report["network"] = [unit.layer.name for unit in chain.layers]
+    report["inputs"] = [{"low": legal.low, "high": legal.high} for legal in inputs]
+    seen = comparison.observation
+    if seen is not None:
+        for i, design in enumerate(report["designs"]):
+            design["observed"]["n_inexact"] = sum(
+                layer.designs[i].n_inexact for layer in seen.layers
+            )
+    if with_channels:
+        bounds = _channel_bounds(chain, inputs, comparison)
+        for layer, channels in zip(report["layers"], bounds, strict=True):
+            layer["channels"] = channels
+    return plain(report)
+
+
+def group_key(design: Report) -> tuple[Any, ...]:
+    """What the designs of one curve have in common: all but the width of the last register."""
+    *inner, last = design["accumulator"]["stages"]
+    return (*((s["fan_in"], s["bits"], s["overflow"]) for s in inner), last["overflow"])
+
+
+def groups_of(report: Report) -> dict[tuple[Any, ...], list[Report]]:
+    """The designs by their group, as they come."""
+    groups: dict[tuple[Any, ...], list[Report]] = {}
+    for design in report["designs"]:
+        groups.setdefault(group_key(design), []).append(design)
+    return groups
+
+
+def acc_bits_of(design: Report) -> int:
+    """Width of the last register."""
+    return design["accumulator"]["stages"][-1]["bits"]
+
+
+def structures_of(report: Report) -> dict[tuple[str, ...], list[Report]]:
+    """Widths by layer, for every list of fan-ins."""
+    structures: dict[tuple[str, ...], list[Report]] = {}
+    for layer in report["layers"]:
+        structures.setdefault(tuple(layer["fan_ins"]), []).append(layer)
+    return structures
+
+
+def budget_csv(report: Report) -> str:
+    """One line a design, below :data:`CSV_COLUMNS`."""
+    text = io.StringIO()
+    writer = csv.DictWriter(
+        text, CSV_COLUMNS, restval="", extrasaction="ignore", lineterminator="\n"
+    )
+    writer.writeheader()
+    for design in report["designs"]:
+        *inner, last = design["accumulator"]["stages"]
+        row = {
+            **design,
+            **(design["observed"] or {}),
+            "design": design["name"],
+            "acc_bits": last["bits"],
+            "overflow": last["overflow"],
+            "tile": "+".join(str(stage["fan_in"]) for stage in inner),
+            "tile_bits": "+".join(str(stage["bits"]) for stage in inner),
+            "smallest_certified": design["name"] == report["smallest_certified"],
+            "smallest_lossless": design["name"] == report["smallest_lossless"],
+        }
+        writer.writerow({key: "" if value is None else value for key, value in row.items()})
+    return text.getvalue()
+
+
+def _channel_bounds(
+    chain: Chain, inputs: Sequence[InputRange], comparison: BudgetComparison
+) -> Iterator[Report]:
+    """The last register's, of every channel, in the order of ``comparison.layers``."""
+    operands = [
+        layer_operands(unit, legal) for unit, legal in zip(chain.layers, inputs, strict=True)
+    ]
+    for i, layer in enumerate(comparison.layers):
+        which = i % len(chain.layers)
+        staged = operands[which].with_stages(layer.design.stages)
+        bounds = operand_bounds(chain.layers[which], staged, exact_ranges(staged))[-1]
+        yield bounds.to_dict()["channels"]
