@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-lowest coverage check format bench mutate clean
+.PHONY: help demo test test-lowest coverage check format bench figures mutate clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -26,7 +26,7 @@ test-lowest: $(INSTALLED) ## Run all tests with the lowest versions pyproject.to
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(BIN)/python tools/lowest_versions.py > $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/constraints.txt \
-	    --editable '.[demo,test-tools,testing]'
+	    --editable '.[demo,plot,test-tools,testing]'
 	$(LOWEST)/bin/pytest --numprocesses $(JOBS) $(ARGS)
 
 # Kernels are measured, too: as plain Python, which the coverage tool sees.
@@ -45,6 +45,9 @@ format: $(INSTALLED) ## Format the sources and mend what lint can
 
 bench: $(INSTALLED) ## Measure the units
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+figures: $(INSTALLED) ## Draw the figures of docs/overflow.md
+	$(BIN)/python -m tools.draw_figures
 
 mutate: $(INSTALLED) ## Seed faults on purpose and see that tests catch each
 	$(BIN)/python tools/seed_faults.py

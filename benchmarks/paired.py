@@ -17,30 +17,38 @@ class Measurement:
     work
         Operations of one call: products, or elements.
     seconds, peer_seconds
-        Medians over the pairs.
+        Medians over the pairs; the peer's None where it is not installed.
     ratio
-        Median over the pairs of peer seconds / our seconds: above 1 we are faster.
+        Median over the pairs of peer seconds / our seconds: above 1 we are faster. None likewise.
     """
 
     name: str
     peer: str
     work: int
     seconds: float
-    peer_seconds: float
-    ratio: float
+    peer_seconds: float | None
+    ratio: float | None
 
 
 def measure(
     name: str,
     ours: Callable[[], object],
     peer: str,
-    theirs: Callable[[], object],
+    theirs: Callable[[], object] | None,
     *,
     work: int,
     pairs: int,
 ) -> Measurement:
-    """Time ``pairs`` pairs after one warm-up of each (kernels compile in it)."""
+    """Time ``pairs`` pairs after one warm-up of each (kernels compile in it).
+
+    ``theirs`` is None for a peer that is not installed.
+    """
     ours()
+    if theirs is None:
+        alone = median(_seconds(ours) for _ in range(pairs))
+        return Measurement(
+            name=name, peer=peer, work=work, seconds=alone, peer_seconds=None, ratio=None
+        )
     theirs()
     times = [(_seconds(ours), _seconds(theirs)) for _ in range(pairs)]
     return Measurement(

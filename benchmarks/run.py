@@ -1,7 +1,7 @@
 """Run every benchmark and print one table; ``--json FILE`` also writes it for machines.
 
-Figures are medians of
-paired runs; ratios carry over between machines, seconds do not.
+Figures are medians of paired runs; ratios carry over between machines, seconds do not. A peer that
+is not installed leaves its cells blank.
 """
 
 import argparse
@@ -16,10 +16,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import bench_matmul_array, bench_quantizer, bench_rescaler
+from benchmarks import bench_certificate, bench_matmul_array, bench_quantizer, bench_rescaler
 from benchmarks.paired import Measurement
 
-UNITS = (bench_quantizer, bench_matmul_array, bench_rescaler)
+UNITS = {
+    "quantizer": bench_quantizer,
+    "matmul_array": bench_matmul_array,
+    "rescaler": bench_rescaler,
+    "certificate": bench_certificate,
+}
 
 
 def main() -> None:
@@ -27,6 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=7, help="paired runs of each line (7)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument(
+        "--only", choices=sorted(UNITS), action="append", help="measure this unit; may be repeated"
+    )
     options = parser.parse_args()
     if options.pairs < 1:
         parser.error(f"--pairs must be 1 or more, got {options.pairs}")
@@ -36,8 +44,8 @@ def main() -> None:
         console=progress_console, transient=True, disable=not progress_console.is_terminal
     ) as progress:
         task = progress.add_task("measuring", total=None)
-        for unit in UNITS:
-            for line in unit.run(options.pairs):
+        for name in options.only or UNITS:
+            for line in UNITS[name].run(options.pairs):
                 lines.append(line)
                 progress.update(task, description=line.name)
     Console().print(table(lines))
@@ -47,19 +55,26 @@ def main() -> None:
 
 
 def table(lines: list[Measurement]) -> Table:
-    """One row a measurement: millions of operations a second, ours and the peer's."""
+    """One row a measurement: milliseconds, and millions of operations a second."""
     result = Table(title=f"Medians of paired runs, one thread, {machine()}", title_justify="left")
-    for heading in ("work", "M/s", "peer", "M/s", "ratio"):
+    for heading in ("work", "ms", "M/s", "peer", "ms", "M/s", "ratio"):
         result.add_column(heading, justify="left" if heading in ("work", "peer") else "right")
     for line in lines:
         result.add_row(
             line.name,
-            f"{line.work / line.seconds / 1e6:.0f}",
+            *_figures(line.work, line.seconds),
             line.peer,
-            f"{line.work / line.peer_seconds / 1e6:.0f}",
-            f"{line.ratio:.2f}",
+            *_figures(line.work, line.peer_seconds),
+            "" if line.ratio is None else f"{line.ratio:.2f}",
         )
     return result
+
+
+def _figures(work: int, seconds: float | None) -> tuple[str, str]:
+    """Milliseconds, and millions of operations a second; blank where nothing was measured."""
+    if seconds is None:
+        return "", ""
+    return f"{seconds * 1e3:.3g}", f"{work / seconds / 1e6:.0f}"
 
 
 def machine() -> str:

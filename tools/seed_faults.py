@@ -36,13 +36,26 @@ SOURCES = (
     "kernels/lsqsim_kernels/noise.py",
     "kernels/lsqsim_kernels/quantize.py",
     "kernels/lsqsim_kernels/reduce.py",
+    "kernels/lsqsim_kernels/ranges.py",
+    "kernels/lsqsim_kernels/needed_bits.py",
     "lsqsim/kernel_codes.py",
     "lsqsim/quantizer.py",
+    "lsqsim/array_operands.py",
     "lsqsim/matmul_array.py",
     "lsqsim/rescaler.py",
     "lsqsim/folding.py",
     "lsqsim/convolution.py",
     "lsqsim/walk.py",
+    "lsqsim/budget/operands.py",
+    "lsqsim/budget/layer_operands.py",
+    "lsqsim/budget/ranges.py",
+    "lsqsim/budget/bounds.py",
+    "lsqsim/budget/witness.py",
+    "lsqsim/budget/certificate.py",
+    "lsqsim/observed/profile.py",
+    "lsqsim/observed/sweep.py",
+    "lsqsim/certificate_audit.py",
+    "lsqsim/certificate_checker.py",
 )
 TESTS_LEFT_OUT = (
     # These start processes of their own, which would test the code without the fault.
@@ -52,10 +65,17 @@ TESTS_LEFT_OUT = (
     "tests/test_seed_faults_tool.py",
     # These see much of the code, at a distance: a fault of a unit is its own tests' to catch.
     "tests/test_cli.py",
+    "tests/test_cli_budget.py",
+    "tests/test_cli_certify.py",
     "tests/test_cli_refusals.py",
     "tests/test_demo.py",
+    "tests/test_examples.py",
+    "tests/test_figures.py",
     "tests/test_report.py",
+    "tests/test_report_budget.py",
     "tests/testing",
+    # Needs more memory than a process with a fault may have.
+    "tests/budget/test_exhaustive.py",
 )
 _NOT_COPIED = shutil.ignore_patterns(
     ".*", "__pycache__", "build", "dist", "demo-output", "benchmarks"

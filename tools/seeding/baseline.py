@@ -72,7 +72,9 @@ def measure(root: Path, left_out: Sequence[str], slowest: float) -> Baseline:
     def task() -> Baseline:
         recorder = _Recorder(root, slowest)
         ignored = [f"--ignore={root / path}" for path in left_out]
-        run_pytest(root, [*ignored], recorder)
+        code = run_pytest(root, [*ignored], recorder)
+        if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            raise RuntimeError(f"the tests without a fault did not come to their end: {code!r}")
         baseline = recorder.baseline
         for name in baseline.slow:
             baseline.failed.pop(name, None)
