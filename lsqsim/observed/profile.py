@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -122,6 +123,13 @@ class LayerProfile:
     def needed_bits_histogram(self, stage: int | None = None) -> np.ndarray:
         """Outputs by the width they need, int64 (64,): of one stage's sums, or of the totals.
 
+        Raises as :meth:`needed_bits_by_channel`, of which it is the sum.
+        """
+        return self.needed_bits_by_channel(stage).sum(axis=0)
+
+    def needed_bits_by_channel(self, stage: int | None = None) -> np.ndarray:
+        """The same for each output channel, int64 (channels, 64).
+
         Raises
         ------
         SpecError
@@ -130,12 +138,16 @@ class LayerProfile:
         if stage is not None and not 0 <= stage < self.depth:
             raise SpecError(f"stage must be in 0..{self.depth - 1}, or None, got {stage}")
         widths = self.total_bits if stage is None else self.peak_bits[:, stage]
-        histogram = np.zeros(MAX_BITS + 1, np.int64)
-        np.add.at(histogram, widths, self.n_equal)
+        histogram = np.zeros((self.n_channels, MAX_BITS + 1), np.int64)
+        np.add.at(histogram, (self.channel, widths), self.n_equal)
         return histogram
 
-    def to_dict(self) -> dict[str, object]:
-        """Plain values, for JSON; None for extremes of nothing. The histogram is over channels."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; None for extremes of nothing.
+
+        ``needed_bits`` is the joint histogram of all channels. ``needed_bits_by_channel`` has one
+        for the totals and for each stage, a row a channel, whose entry b counts outputs of b bits.
+        """
         columns = [*self.peak_bits.T, self.total_bits]
         first, _ = _distinct(columns, 1)
         table = np.stack(columns, axis=1)
@@ -158,7 +170,16 @@ class LayerProfile:
             "total_low": _extremes(self.total_low, self.total_low <= self.total_high),
             "total_high": _extremes(self.total_high, self.total_low <= self.total_high),
             "needed_bits": alike,
+            "needed_bits_by_channel": {
+                "total": self._rows_of(None),
+                "stages": [self._rows_of(stage) for stage in range(self.depth)],
+            },
         }
+
+    def _rows_of(self, stage: int | None) -> list[list[int]]:
+        """Histograms without the widths that nothing of the layer needs."""
+        widest = max(self.total_bits.max(initial=0), self.peak_bits.max(initial=0))
+        return self.needed_bits_by_channel(stage)[:, : int(widest) + 1].tolist()
 
     def _kinds(self, bits: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Rows with transient, and with persistent overflow; bool."""

@@ -157,6 +157,9 @@ class TestWorkedExamples:
         assert [d.changed_samples.size for d in y.designs] == [0, 0]
         assert y.profiles[0].to_dict()["total_low"] == [None]
         assert y.profiles[0].to_dict()["needed_bits"] == []
+        assert y.profiles[0].to_dict()["needed_bits_by_channel"] == {
+            "total": [[0]], "stages": [[[0]]],
+        }  # fmt: skip
 
     def test_one_vector(self):
         y = observe(fc(), [7, 5, -6], [stage(ALL, 4, SATURATE)])
@@ -183,12 +186,18 @@ class TestWorkedExamples:
         assert perfect.to_dict()["exact_sqnr_db"] is None
         assert perfect.designs[0].to_dict()["sqnr_db"] is None
 
-    def test_histogram_in_json_is_over_channels(self):
-        layer = fc(weight_codes=np.array([[1, 1, 1], [1, 1, 1], [7, 7, 7]]))
-        assert profile_of(layer, [[1, 1, 1]]).to_dict()["needed_bits"] == [
+    def test_histograms_over_channels_and_of_each(self):
+        layer = fc(weight_codes=np.array([[1, 1, 1], [1, 1, 1], [7, 7, -7]]))
+        profile = profile_of(layer, [[1, 1, 1]])
+        table = profile.to_dict()
+        assert table["needed_bits"] == [
             {"peak_bits": [3], "total_bits": 3, "n_equal": 2},
-            {"peak_bits": [6], "total_bits": 6, "n_equal": 1},
+            {"peak_bits": [5], "total_bits": 4, "n_equal": 1},
         ]
+        totals, (sums,) = (table["needed_bits_by_channel"][key] for key in ("total", "stages"))
+        assert totals == [[0, 0, 0, 1, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 1, 0]]
+        assert sums == [[0, 0, 0, 1, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1]]
+        assert profile.needed_bits_by_channel().shape == (3, 64)
 
     def test_profiles_by_fan_ins(self):
         flat, tiled = [stage(ALL, 4)], [stage(2, 4), stage(ALL, 8)]
