@@ -21,6 +21,7 @@ from lsqsim.specs import (
     BiasPlacement,
     Conv2dSpec,
     FanIn,
+    Layout,
     LinearSpec,
     QuantizerSpec,
     StageSpec,
@@ -157,8 +158,34 @@ class TestWitnesses:
         assert (inner.witness.stage, outer.witness.stage) == (0, 1)
         check_certificate(certify(lost).to_dict(), lost)
 
+    def test_a_tile_that_comes_back_is_none(self):
+        """Tile 0 reaches 9 and comes back to -3 .. 3; tile 1 ends at 12 or more."""
+        unit = compiled([[3, -3, 3, 3]], (stage(4, 2), stage(8)))
+        certificate = certify(unit, InputRange(low=2, high=3))
+        assert certificate.stages[0].witness.tile == 1
+        check_certificate(certificate.to_dict(), unit)
+
 
 class TestCertificates:
+    def test_what_is_lost_may_be_negative(self):
+        """Five results of a wrapping 3-bit register: -20 .. 15, though no weight is negative."""
+        unit = compiled([[7] * 5], (stage(3, 1), stage(5)), inputs="uint1")
+        certificate = certify(unit)
+        assert [found.verdict for found in certificate.stages] == [Verdict.UNSAFE] * 2
+        check_certificate(certificate.to_dict(), unit)
+
+    @pytest.mark.parametrize(("layout", "found"), [(Layout.NCHW, [5]), (Layout.NHWC, [7])])
+    def test_ranges_of_channels_under_a_kernel(self, layout, found):
+        """K runs over (c, 2, 1) or (2, 1, c): weights 1, 2, 0, 1 on channels of 1 and of 2."""
+        shape = (1, 2, 2, 1) if layout is Layout.NCHW else (1, 2, 1, 2)
+        unit = compiled(
+            np.array([1, 2, 0, 1]).reshape(shape), (stage(10),), spec=Conv2dSpec(layout=layout)
+        )
+        inputs = InputRange(low=np.array([1, 2]), high=np.array([1, 2]))
+        certificate = certify(unit, inputs)
+        assert certificate.stages[0].result_high.tolist() == found
+        check_certificate(certificate.to_dict(), unit)
+
     def test_what_a_stage_is_safe_for(self):
         options = {"bias_codes": np.array([6]), "placement": BiasPlacement.POST_ADD}
         wrap_only = compiled([[-1, -2]], (stage(4),), **options)
