@@ -16,7 +16,6 @@ from lsqsim.specs import (
 )
 from lsqsim_kernels import reduce
 
-_UNBOUNDED = 1 << 62
 _TRACE_BLOCK_ELEMENTS = 1 << 22
 
 

@@ -200,15 +200,16 @@ class _ClosedForms:
         operands = self.operands
         if level < len(self.sizes) - 1:
             return [(0, 0)] * operands.n_channels
-        pairs = zip(operands.constant.tolist(), operands.coupling.tolist(), strict=True)
         sums = self._input_sums()
-        per_group = max(operands.n_channels // max(len(sums), 1), 1)
+        rows = zip(
+            operands.constant.tolist(), operands.coupling.tolist(), operands.groups, strict=True
+        )
         return [
             (
-                constant + min(factor * end for end in sums[channel // per_group]),
-                constant + max(factor * end for end in sums[channel // per_group]),
+                constant + min(factor * end for end in sums[group]),
+                constant + max(factor * end for end in sums[group]),
             )
-            for channel, (constant, factor) in enumerate(pairs)
+            for constant, factor, group in rows
         ]
 
     def _input_sums(self) -> list[tuple[int, int]]:

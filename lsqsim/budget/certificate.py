@@ -184,6 +184,7 @@ def certify(compiled: CompiledLayer, inputs: InputRange | None = None) -> Certif
     ranges = exact_ranges(operands)
     verdicts = stage_verdicts(operands, ranges)
     witnesses = _Witnesses(compiled, operands, ranges, verdicts)
+    wrap_bits, saturate_bits = ranges.wrap_bits.max(axis=0), ranges.saturate_bits.max(axis=0)
     return Certificate(
         compiled=compiled,
         inputs=inputs,
@@ -195,8 +196,8 @@ def certify(compiled: CompiledLayer, inputs: InputRange | None = None) -> Certif
                 prefix_high=ranges.prefix_high[:, level],
                 result_low=ranges.result_low[:, level],
                 result_high=ranges.result_high[:, level],
-                wrap_bits=int(ranges.wrap_bits[:, level].max()),
-                saturate_bits=int(ranges.saturate_bits[:, level].max()),
+                wrap_bits=int(wrap_bits[level]),
+                saturate_bits=int(saturate_bits[level]),
                 witness=witnesses.of(level),
             )
             for level, spec in enumerate(operands.spec.stages)

@@ -66,9 +66,10 @@ class RangeOperands:
         """Whether the last register starts from the addend."""
         return self.spec.bias is BiasPlacement.PRELOAD
 
-    def group_of(self, channel: int) -> int:
-        """Row of ``low`` and ``high`` that belongs to ``channel``."""
-        return channel // (self.n_channels // self.low.shape[0])
+    @property
+    def groups(self) -> np.ndarray:
+        """Row of ``low`` and ``high`` that belongs to each channel, int64 (n,)."""
+        return np.arange(self.n_channels) // max(self.n_channels // self.low.shape[0], 1)
 
     def codes(self, operands: np.ndarray) -> list[int]:
         """Input codes in natural order, of operands (k,) in the order of entry."""
@@ -84,7 +85,7 @@ class RangeOperands:
         """The operands of some channels, ascending, each with a group of its own."""
         if channels.size == self.n_channels:
             return self
-        groups = channels // max(self.n_channels // max(self.low.shape[0], 1), 1)
+        groups = self.groups[channels]
         return replace(
             self,
             weights=self.weights[channels],
@@ -99,11 +100,10 @@ class RangeOperands:
 
         The last tile is filled up with weights of 0, whose products change no sum.
         """
-        groups = np.arange(self.n_channels) // max(self.n_channels // self.low.shape[0], 1)
         padding = ((0, 0), (0, n_tiles * size - self.k))
         weights, low, high = (
             np.pad(rows, padding).reshape(-1, size)
-            for rows in (self.weights, self.low[groups], self.high[groups])
+            for rows in (self.weights, self.low[self.groups], self.high[self.groups])
         )
         last = replace(self.spec.stages[level], fan_in=FanIn.ALL)
         stages = (*self.spec.stages[:level], last)

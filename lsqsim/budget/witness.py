@@ -113,7 +113,7 @@ def _lost_in(additions: Iterable[Addition], stage: int, spec: StageSpec) -> Addi
 
 def _extremes(operands: RangeOperands, channel: int) -> Iterator[np.ndarray]:
     """Operands (k,) that reach the ends of every range; in the order of entry."""
-    group = operands.group_of(channel)
+    group = operands.groups[channel]
     low, high = operands.low[group], operands.high[group]
     for factors in _factors(operands, channel, low, high):
         yield np.where(factors > 0, high, low)

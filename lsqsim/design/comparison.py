@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lsqsim.budget.bounds import StageBounds
 from lsqsim.design.grid import design_name
 from lsqsim.observed.observation import ChainObservation
 from lsqsim.overflow import OverflowCounts
@@ -23,6 +24,8 @@ class Observed:
         all totals; for saturating, of all prefixes.
     overflow
         Outputs of all layers by kind of overflow.
+    n_inexact
+        Outputs whose last register is not the exact total.
     n_changed
         Output codes that are not the exact accumulator's.
     sqnr_db
@@ -35,6 +38,7 @@ class Observed:
 
     bits: int
     overflow: OverflowCounts
+    n_inexact: int
     n_changed: int
     sqnr_db: float
     n_changed_predictions: int
@@ -54,6 +58,7 @@ class Observed:
             "n_changed_predictions": self.n_changed_predictions,
             "n_predictions": self.n_predictions,
             "accuracy": self.accuracy,
+            "n_inexact": self.n_inexact,
         }
 
     @property
@@ -122,8 +127,8 @@ class LayerWidths:
         Products of an output, and output channels.
     design
         One that has these fan-ins, of whatever widths.
-    bounds
-        Each bound's width, by its name in :data:`~lsqsim.budget.bounds.BOUNDS`.
+    register
+        Bounds of the last register, channel by channel.
     observed_wrap, observed_saturate
         What the data's totals, and its prefixes, need; None without data.
     """
@@ -132,9 +137,14 @@ class LayerWidths:
     k: int
     n: int
     design: AccumulatorSpec
-    bounds: dict[str, int]
+    register: StageBounds
     observed_wrap: int | None
     observed_saturate: int | None
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """Each bound's width, by its name in :data:`~lsqsim.budget.bounds.BOUNDS`."""
+        return self.register.largest()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -53,20 +53,22 @@ class DesignGrid:
         found = [
             replace(base, stages=(*inner, StageSpec(bits=bits, overflow=overflow)))
             for tile in self.tiles
-            for overflow in self.overflows
-            for inner in self._inner(chain, inputs, tile, overflow)
+            for overflow, inner in self._inner(chain, inputs, tile)
             for bits in self.acc_bits
         ]
         return list(dict.fromkeys(found))
 
     def _inner(
-        self, chain: Chain, inputs: Sequence[InputRange], tile: int | None, overflow: Overflow
-    ) -> Iterator[tuple[StageSpec, ...]]:
+        self, chain: Chain, inputs: Sequence[InputRange], tile: int | None
+    ) -> Iterator[tuple[Overflow, tuple[StageSpec, ...]]]:
+        """Each rule, with the stages before the last."""
         if tile is None:
-            yield common_accumulator(chain).stages[:-1]
+            yield from ((rule, common_accumulator(chain).stages[:-1]) for rule in self.overflows)
             return
-        for bits in self.tile_bits or (_certified_tile_bits(chain, inputs, tile, overflow),):
-            yield (StageSpec(fan_in=tile, bits=bits, overflow=overflow),)
+        certified = {} if self.tile_bits else _certified_tile_bits(chain, inputs, tile)
+        for rule in self.overflows:
+            for bits in self.tile_bits or (certified[rule],):
+                yield rule, (StageSpec(fan_in=tile, bits=bits, overflow=rule),)
 
 
 def common_accumulator(chain: Chain) -> AccumulatorSpec:
@@ -104,13 +106,15 @@ def design_name(design: AccumulatorSpec) -> str:
 
 
 def _certified_tile_bits(
-    chain: Chain, inputs: Sequence[InputRange], tile: int, overflow: Overflow
-) -> int:
-    """Least width of a tile's register that is safe in every layer."""
+    chain: Chain, inputs: Sequence[InputRange], tile: int
+) -> dict[Overflow, int]:
+    """Least width of a tile's register that is safe in every layer, by its rule."""
     stages = (StageSpec(fan_in=tile, bits=2), StageSpec(bits=2))
-    widths: list[int] = []
-    for unit, legal in zip(chain.layers, inputs, strict=True):
-        found = exact_ranges(layer_operands(unit, legal).with_stages(stages))
-        bits = found.wrap_bits if overflow is Overflow.WRAP else found.saturate_bits
-        widths.append(int(bits[:, 0].max()))
-    return max(widths)
+    found = [
+        exact_ranges(layer_operands(unit, legal).with_stages(stages))
+        for unit, legal in zip(chain.layers, inputs, strict=True)
+    ]
+    return {
+        Overflow.WRAP: max(int(ranges.wrap_bits[:, 0].max()) for ranges in found),
+        Overflow.SATURATE: max(int(ranges.saturate_bits[:, 0].max()) for ranges in found),
+    }

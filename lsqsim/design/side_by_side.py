@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from lsqsim.budget.bounds import operand_bounds
+from lsqsim.budget.bounds import StageBounds, operand_bounds
 from lsqsim.budget.input_range import InputRange
 from lsqsim.budget.layer_operands import layer_operands
 from lsqsim.budget.ranges import StageRanges, Verdict, exact_ranges, stage_verdicts
@@ -89,7 +89,7 @@ class _Prover:
             layer_operands(unit, legal) for unit, legal in zip(chain.layers, inputs, strict=True)
         ]
         self._exact: dict[FanIns, list[StageRanges]] = {}
-        self._bounds: dict[FanIns, list[dict[str, int]]] = {}
+        self._bounds: dict[FanIns, list[StageBounds]] = {}
 
     def is_certified(self, design: AccumulatorSpec) -> bool:
         """Whether no layer has an unsafe stage."""
@@ -100,15 +100,15 @@ class _Prover:
 
     def widest(self, design: AccumulatorSpec, bound: str) -> int:
         """One bound of the last register, the largest of all layers."""
-        return max(bounds[bound] for bounds in self.bounds(design))
+        return max(int(getattr(bounds, bound).max()) for bounds in self.bounds(design))
 
-    def bounds(self, design: AccumulatorSpec) -> list[dict[str, int]]:
-        """Every bound of the last register; one entry a layer."""
+    def bounds(self, design: AccumulatorSpec) -> list[StageBounds]:
+        """Of the last register; one entry a layer."""
         key = fan_ins_of(design)
         if key not in self._bounds:
             layers = zip(self.chain.layers, self.operands, self._ranges(design), strict=True)
             self._bounds[key] = [
-                operand_bounds(unit, operands.with_stages(design.stages), exact)[-1].largest()
+                operand_bounds(unit, operands.with_stages(design.stages), exact)[-1]
                 for unit, operands, exact in layers
             ]
         return self._bounds[key]
@@ -136,7 +136,7 @@ def _layer_widths(
                 k=prover.operands[i].k,
                 n=unit.layer.n_outputs,
                 design=design,
-                bounds=bounds,
+                register=bounds,
                 observed_wrap=wrap,
                 observed_saturate=saturate,
             )
@@ -160,6 +160,7 @@ def _observed(observation: ChainObservation, i: int) -> Observed:
             sum(one.overflow.transient for one in seen),
             sum(one.overflow.persistent for one in seen),
         ),
+        n_inexact=sum(one.n_inexact for one in seen),
         n_changed=sum(one.n_changed for one in seen),
         sqnr_db=min(one.sqnr_db for one in seen),
         n_changed_predictions=network.n_changed,

@@ -2,13 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from lsqsim.budget.bounds import operand_bounds
 from lsqsim.budget.input_range import InputRange
-from lsqsim.budget.layer_operands import layer_operands
-from lsqsim.budget.ranges import exact_ranges
 from lsqsim.chain import Chain
 from lsqsim.design.comparison import BudgetComparison
 from lsqsim.report.content import Report, plain
@@ -62,23 +59,14 @@ def budget_report(
     -------
     dict
         ``network`` (names of its layers), ``inputs``, and the keys of
-        :meth:`BudgetComparison.to_dict`; each design also has ``n_inexact``
-        among what was observed of it: outputs of all layers whose register is
-        not the exact total.
+        :meth:`BudgetComparison.to_dict`.
     """
     report = comparison.to_dict()
     report["network"] = [unit.layer.name for unit in chain.layers]
     report["inputs"] = [{"low": legal.low, "high": legal.high} for legal in inputs]
-    seen = comparison.observation
-    if seen is not None:
-        for i, design in enumerate(report["designs"]):
-            design["observed"]["n_inexact"] = sum(
-                layer.designs[i].n_inexact for layer in seen.layers
-            )
     if with_channels:
-        bounds = _channel_bounds(chain, inputs, comparison)
-        for layer, channels in zip(report["layers"], bounds, strict=True):
-            layer["channels"] = channels
+        for layer, widths in zip(report["layers"], comparison.layers, strict=True):
+            layer["channels"] = widths.register.to_dict()["channels"]
     return plain(report)
 
 
@@ -131,17 +119,3 @@ def budget_csv(report: Report) -> str:
         }
         writer.writerow({key: "" if value is None else value for key, value in row.items()})
     return text.getvalue()
-
-
-def _channel_bounds(
-    chain: Chain, inputs: Sequence[InputRange], comparison: BudgetComparison
-) -> Iterator[Report]:
-    """The last register's, of every channel, in the order of ``comparison.layers``."""
-    operands = [
-        layer_operands(unit, legal) for unit, legal in zip(chain.layers, inputs, strict=True)
-    ]
-    for i, layer in enumerate(comparison.layers):
-        which = i % len(chain.layers)
-        staged = operands[which].with_stages(layer.design.stages)
-        bounds = operand_bounds(chain.layers[which], staged, exact_ranges(staged))[-1]
-        yield bounds.to_dict()["channels"]

@@ -209,7 +209,7 @@ class TestLaws:
 
 def tile_extremes(operands, channel, start, step, size):
     """Ends of all prefixes, and of the result, of the tile that begins at ``start``."""
-    group = operands.group_of(channel)
+    group = operands.groups[channel]
     low = high = 0
     prefixes = []
     for t in range(start, min(start + size, operands.k)):

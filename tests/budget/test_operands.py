@@ -87,7 +87,7 @@ class TestInputChannels:
         image = image[None] if is_nchw else image.transpose(1, 2, 0)[None]
         outputs = conv2d_operands(image.tolist(), np.zeros(shape, int).tolist(), spec, 0)
         for channel, pairs in outputs:
-            row = found.low[found.group_of(channel)]
+            row = found.low[found.groups[channel]]
             assert row.tolist() == [code for code, _ in pairs]
 
     def test_padding_adds_the_zero_point(self):

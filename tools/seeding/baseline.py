@@ -5,9 +5,10 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,22 @@ class Baseline:
     failed: dict[str, str] = field(default_factory=dict)
     slow: list[str] = field(default_factory=list)
 
+    def to_table(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        return asdict(self) | {
+            "reached": {name: _rows(places) for name, places in self.reached.items()},
+            "at_import": _rows(self.at_import),
+        }
+
+    @classmethod
+    def from_table(cls, table: dict[str, Any]) -> "Baseline":
+        """Read what :meth:`to_table` has returned."""
+        places = {
+            "reached": {name: _places(rows) for name, rows in table["reached"].items()},
+            "at_import": _places(table["at_import"]),
+        }
+        return cls(**table | places)
+
     def tests_of(self, fault: Fault) -> dict[str, list[str]]:
         """Tests that can tell the fault, by file: its own first, then the fastest first."""
         place = Place(fault.path, fault.function)
@@ -64,6 +81,14 @@ class Baseline:
     def total(self, names: Iterable[str]) -> float:
         """Seconds that these tests take together."""
         return sum(self.seconds[name] for name in names)
+
+
+def _rows(places: Iterable[Place]) -> list[list[str]]:
+    return sorted([place.path, place.function] for place in places)
+
+
+def _places(rows: Iterable[Sequence[str]]) -> set[Place]:
+    return {Place(*row) for row in rows}
 
 
 def measure(root: Path, left_out: Sequence[str], slowest: float) -> Baseline:

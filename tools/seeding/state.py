@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -27,7 +26,7 @@ class State:
         if fresh:
             file.unlink(missing_ok=True)
         self.everything = _digest(sorted(root.rglob("*.py")))
-        self.baseline_file = file.with_name("baseline.pickle")
+        self.baseline_file = file.with_name("baseline.json")
         self.lines: dict[str, dict[str, object]] = {}
         if file.exists():
             for line in file.read_text().splitlines():
@@ -61,13 +60,14 @@ class State:
 
     def baseline(self, settings: object, measure: Callable[[], Baseline]) -> Baseline:
         """What ``measure`` returns, or returned before for the same files and settings."""
-        holds_for = self.everything, settings
-        with contextlib.suppress(FileNotFoundError):
-            held, baseline = pickle.loads(self.baseline_file.read_bytes())  # noqa: S301 - our own
-            if held == holds_for:
-                return baseline
+        holds_for = json.dumps([self.everything, settings])
+        with contextlib.suppress(FileNotFoundError, ValueError):  # ValueError: cut short
+            entry = json.loads(self.baseline_file.read_text())
+            if entry["holds_for"] == holds_for:
+                return Baseline.from_table(entry["baseline"])
         baseline = measure()
-        self.baseline_file.write_bytes(pickle.dumps((holds_for, baseline)))
+        entry = {"holds_for": holds_for, "baseline": baseline.to_table()}
+        self.baseline_file.write_text(json.dumps(entry) + "\n")
         return baseline
 
 
