@@ -1,6 +1,6 @@
 """The operands of the multiply array: checked, centered or corrected, in the order of entry."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,10 @@ class ArrayOperands:
     w: np.ndarray
     addend: np.ndarray
     order: np.ndarray
+
+    def of_channels(self, channels: np.ndarray) -> "ArrayOperands":
+        """The operands of these channels, in this order."""
+        return replace(self, w=self.w[channels], addend=self.addend[:, channels])
 
 
 class ArrayPorts:
@@ -87,7 +91,8 @@ class ArrayPorts:
         self._check_zero_points(z_x, z_w)
         if self.spec.zero_points is ZeroPointHandling.CENTER:
             correction = np.zeros((1, n), np.int64)
-            inputs_, weights_ = inputs - z_x[0], weights - z_w[:, None]
+            inputs_ = inputs - z_x[0] if z_x[0] else inputs
+            weights_ = weights - z_w[:, None]
         else:
             correction = self._correction(inputs, weights, int(z_x[0]), z_w)
             inputs_, weights_ = inputs, weights
@@ -95,9 +100,11 @@ class ArrayPorts:
         self._check_addend(addend)
         self._check_totals(weights_, addend, int(z_x[0]))
         order = np.array(entry_order(self.spec.order, k), np.int64)
+        if not np.array_equal(order, np.arange(k)):
+            inputs_, weights_ = inputs_[:, order], weights_[:, order]
         return ArrayOperands(
-            x=np.ascontiguousarray(inputs_[:, order]),
-            w=np.ascontiguousarray(weights_[:, order]),
+            x=np.ascontiguousarray(inputs_),
+            w=np.ascontiguousarray(weights_),
             addend=addend,
             order=order,
         )

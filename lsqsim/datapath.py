@@ -10,15 +10,23 @@ import numpy as np
 from lsqsim.array_operands import ArrayOperands
 from lsqsim.convolution import weight_matrix
 from lsqsim.errors import DataError, LsqsimError
-from lsqsim.folding import combined_factor, fold, fold_error
+from lsqsim.folding import (
+    FixedPointParameters,
+    combined_factor,
+    exact_addends,
+    fold,
+    fold_error,
+    round_half_up,
+)
+from lsqsim.formats import IntFormat
 from lsqsim.layer import Layer
-from lsqsim.layer_codes import bias_tensor, output_clamp, weight_tensor
+from lsqsim.layer_codes import bias_tensor, output_clamp, rescaler_bias, weight_tensor
 from lsqsim.matmul_array import Accumulation, MatmulArray
 from lsqsim.operand_rows import OperandRows
 from lsqsim.overflow import OverflowReport
 from lsqsim.quantizer import Quantizer
 from lsqsim.rescaler import Rescaler
-from lsqsim.specs import AccumulatorSpec, DatapathSpec, Granularity, tile_sizes
+from lsqsim.specs import AccumulatorSpec, DatapathSpec, FixedPoint, Granularity, tile_sizes
 from lsqsim.tensor import QTensor
 from lsqsim.trace import Trace
 from lsqsim.walk import Addition, walk
@@ -116,6 +124,7 @@ class CompiledLayer:
         )
         self.weight = weight_tensor(layer, spec)
         self.bias = bias_tensor(layer, spec, self.weight)
+        self.rescaler_bias = rescaler_bias(layer, spec)
         self._output_step = np.asarray(layer.output_step, np.float64)
 
     def _build_units(self) -> None:
@@ -131,6 +140,7 @@ class CompiledLayer:
                 self.factor,
                 acc_format=spec.accumulator.format,
                 zero_point=layer.output_zero_point,
+                bias=self.rescaler_bias,
             ),
             acc_format=spec.accumulator.format,
             zero_point=layer.output_zero_point,
@@ -157,6 +167,13 @@ class CompiledLayer:
     @property
     def n_clipped_bias(self) -> int:
         """Channels whose real bias lies half a code or more beyond its format, and is clipped."""
+        match self.spec.rescaler.scaling, self.rescaler.parameters:
+            case FixedPoint(addend=IntFormat() as fmt) as scaling, FixedPointParameters() as held:
+                if self.rescaler_bias is not None:
+                    exact = exact_addends(scaling, self.rescaler_bias, held.shift.tolist())
+                    return sum(not fmt.holds(round_half_up(b)) for b in exact)
+            case _:
+                pass
         if self.bias is None or self.layer.bias is None:
             return 0
         quotient, fmt = np.asarray(self.layer.bias) / self.bias.step_size, self.bias.format

@@ -17,6 +17,7 @@ from lsqsim.budget.ranges import exact_ranges
 from lsqsim.datapath import CompiledLayer
 from lsqsim.folding import FixedPointParameters, PowerOfTwoParameters
 from lsqsim.formats import AnyRounding, Overflow, Rounding
+from lsqsim.rescaler import Rescaler, addends_of
 from lsqsim.specs import (
     Activation,
     FixedPoint,
@@ -79,7 +80,11 @@ def error_bound(compiled: CompiledLayer) -> ErrorBound:
     terms = np.array([[_round_up(term) for term in row] for row in rows]).reshape(n, 6)
     total = np.array([_round_up(sum(row, Fraction(0))) for row in rows])
     void = np.array(
-        [_can_overflow(compiled, s, t) for s, t in zip(scales, totals, strict=True)], bool
+        [
+            _can_overflow(compiled, c, s, t)
+            for c, (s, t) in enumerate(zip(scales, totals, strict=True))
+        ],
+        bool,
     )
     if layer.bias is not None:
         void |= ~np.isfinite(np.asarray(layer.bias, np.float64))
@@ -117,7 +122,7 @@ def _channel_terms(
         _rounding_term(compiled, channel),
         abs(scale - factor) * total + scale * offset,
         _product_term(compiled, scale * (total + offset), total + offset),
-        _bias_term(compiled, channel) * factor,
+        _bias_term(compiled, channel, factor),
         _activation_term(compiled),
         _reference_term(compiled, channel, factor),
     )
@@ -158,9 +163,12 @@ def _product_term(compiled: CompiledLayer, largest: Fraction, largest_acc: int) 
     return ((1 + unit) ** n_roundings - 1) * largest
 
 
-def _bias_term(compiled: CompiledLayer, channel: int) -> Fraction:
-    """|bias code - bias / (s_x * s_w)|, in units of the accumulator."""
+def _bias_term(compiled: CompiledLayer, channel: int, factor: Fraction) -> Fraction:
+    """How far the bias that is added lies from the real one."""
     layer = compiled.layer
+    if compiled.rescaler_bias is not None:
+        exact = Fraction(float(compiled.rescaler_bias[channel]))
+        return abs(_addend(compiled.rescaler, channel) - exact)
     if layer.bias is None or compiled.bias is None:
         return Fraction(0)
     steps = _per_channel(np.atleast_1d(layer.weight_step).tolist(), layer.n_outputs)
@@ -168,7 +176,17 @@ def _bias_term(compiled: CompiledLayer, channel: int) -> Fraction:
     bias = float(layer.bias[channel])
     if not math.isfinite(bias):  # it clips, and voids the bound
         return Fraction(0)
-    return abs(int(compiled.bias.codes[channel]) - Fraction(bias) / unit)
+    return abs(int(compiled.bias.codes[channel]) - Fraction(bias) / unit) * factor
+
+
+def _addend(rescaler: Rescaler, channel: int) -> Fraction:
+    """What the rescaler adds to its product, in output codes."""
+    match rescaler.spec.scaling, rescaler.parameters:
+        case FixedPoint() as scaling, FixedPointParameters(addend=np.ndarray() as addend) as held:
+            right = scaling.split(int(held.shift[channel])).right
+            return Fraction(int(addend[channel]), 1 << right)
+        case _:
+            return Fraction(0)
 
 
 def _activation_term(compiled: CompiledLayer) -> Fraction:
@@ -188,14 +206,17 @@ def _reference_term(compiled: CompiledLayer, channel: int, factor: Fraction) -> 
     row = compiled.weight.codes[channel].ravel().tolist()
     norm = sum(abs(w - zero) for w in row) * largest_x
     norm += 0 if compiled.bias is None else abs(int(compiled.bias.codes[channel])) + 1
-    return (len(row) + 8) * _UNIT_ROUNDOFF_FLOAT64 * norm * factor
+    added = compiled.rescaler_bias
+    bias = Fraction(0) if added is None else Fraction(abs(float(added[channel])))
+    return (len(row) + 8) * _UNIT_ROUNDOFF_FLOAT64 * (norm * factor + bias)
 
 
-def _can_overflow(compiled: CompiledLayer, scale: Fraction, total: int) -> bool:
+def _can_overflow(compiled: CompiledLayer, channel: int, scale: Fraction, total: int) -> bool:
     """Whether a register of the rescaler itself may lose its value for some exact total."""
     spec, rescaler = compiled.spec.rescaler, compiled.rescaler
     acc = total + abs(spec.input_offset)
-    result = math.ceil(scale * acc) + 2
+    added = abs(_addend(rescaler, channel))
+    result = math.ceil(scale * acc + added) + 2
     if spec.intermediate is not None and not spec.intermediate.format.holds(result):
         return True
     match spec.scaling, rescaler.parameters:
@@ -215,12 +236,20 @@ def _left_or_high_overflows(
     scaling: FixedPoint, parameters: FixedPointParameters, acc: int
 ) -> bool:
     first = scaling.first_shift
-    for m, shift in zip(parameters.multiplier.tolist(), parameters.shift.tolist(), strict=True):
+    channels = zip(
+        parameters.multiplier.tolist(),
+        parameters.shift.tolist(),
+        addends_of(parameters),
+        strict=True,
+    )
+    for m, shift, addend in channels:
         shifts = scaling.split(shift)
         shifted = acc << shifts.left
         if scaling.left_register is not None and not scaling.left_register.format.holds(shifted):
             return True
-        if first is not None and not first.register.format.holds((shifted * m >> shifts.first) + 1):
+        if first is not None and not first.register.format.holds(
+            (shifted * m + abs(addend) >> shifts.first) + 1
+        ):
             return True
     return False
 

@@ -4,6 +4,7 @@ All of it in exact rational arithmetic, so that the fold error is exact too.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -26,10 +27,15 @@ FLOAT_TYPES = {FloatWidth.FLOAT32: np.float32, FloatWidth.FLOAT64: np.float64}
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FixedPointParameters:
-    """Scale by multiplier / 2**shift; int64 (channels,) each. ``shift > 0`` is to the right."""
+    """Scale by multiplier / 2**shift; int64 (channels,) each. ``shift > 0`` is to the right.
+
+    ``addend``, likewise, joins the product: a bias in units of s_y / 2**right, ``right`` being
+    what the product is shifted by (:attr:`lsqsim.specs.rescaler.Shifts.right`). None is none.
+    """
 
     multiplier: np.ndarray
     shift: np.ndarray
+    addend: np.ndarray | None = None
 
     @property
     def n_channels(self) -> int:
@@ -109,7 +115,12 @@ def combined_factor(
 
 
 def fold(
-    spec: RescalerSpec, factor: object, *, acc_format: IntFormat, zero_point: int = 0
+    spec: RescalerSpec,
+    factor: object,
+    *,
+    acc_format: IntFormat,
+    zero_point: int = 0,
+    bias: np.ndarray | None = None,
 ) -> Parameters:
     """What ``spec`` holds for real ``factor``: one value, or one a channel.
 
@@ -123,6 +134,8 @@ def fold(
         Format of the accumulators the unit receives (for thresholds).
     zero_point : int
         Output zero point (for thresholds).
+    bias : float array (channels,), optional
+        b / s_y, finite, where the product takes it (:attr:`RescalerSpec.takes_bias`).
 
     Raises
     ------
@@ -137,7 +150,7 @@ def fold(
     >>> scaling = FixedPoint(multiplier=IntFormat(8, signed=False))
     >>> spec = RescalerSpec(output=IntFormat(8), scaling=scaling)
     >>> fold(spec, 1 / 3, acc_format=IntFormat(32))
-    FixedPointParameters(multiplier=array([171]), shift=array([9]))
+    FixedPointParameters(multiplier=array([171]), shift=array([9]), addend=None)
     """
     factors = np.atleast_1d(np.asarray(factor, np.float64))
     _check(factors)
@@ -146,7 +159,9 @@ def fold(
             pairs = [_fold_fixed(spec.scaling, Fraction(f)) for f in factors.tolist()]
             multipliers, shifts = zip(*pairs, strict=True) if pairs else ((), ())
             return FixedPointParameters(
-                multiplier=np.array(multipliers, np.int64), shift=np.array(shifts, np.int64)
+                multiplier=np.array(multipliers, np.int64),
+                shift=np.array(shifts, np.int64),
+                addend=None if bias is None else _fold_bias(spec.scaling, bias, shifts),
             )
         case FloatScale():
             return FloatParameters(scale=_fold_float(spec.scaling, factors))
@@ -212,6 +227,21 @@ def _largest_fitting(
     m = _scaled(factor, shift)
     _require_nonzero(m, factor, shift)
     return m, shift
+
+
+def _fold_bias(scaling: FixedPoint, bias: np.ndarray, shifts: Sequence[int]) -> np.ndarray:
+    """b / s_y in units of 2**-right, to nearest, clipped to its format; int64 (channels,)."""
+    if scaling.addend is None:
+        raise SpecError("the rescaler takes no bias: leave it out, or give addend a format")
+    low, high = scaling.addend.min, scaling.addend.max
+    rounded = [round_half_up(exact) for exact in exact_addends(scaling, bias, shifts)]
+    return np.array([min(max(b, low), high) for b in rounded], np.int64)
+
+
+def exact_addends(scaling: FixedPoint, bias: np.ndarray, shifts: Sequence[int]) -> list[Fraction]:
+    """b / s_y in units of 2**-right, what the product is shifted by; not rounded yet."""
+    pairs = zip(bias.tolist(), shifts, strict=True)
+    return [Fraction(b) * (1 << scaling.split(shift).right) for b, shift in pairs]
 
 
 def _scaled(factor: Fraction, shift: int) -> int:

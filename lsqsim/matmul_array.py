@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from lsqsim.array_operands import ArrayOperands, ArrayPorts
+from lsqsim.exact_sums import always_exact, exact_totals, magnitude_sums, wraps_throughout
 from lsqsim.formats import IntFormat
-from lsqsim.kernel_codes import stage_table, store_arguments
-from lsqsim.overflow import NO_K, OverflowKind, OverflowReport
+from lsqsim.kernel_codes import stage_table, store, store_arguments
+from lsqsim.overflow import NO_K, NO_STAGE, OverflowKind, OverflowReport
 from lsqsim.specs import (
     AccumulatorSpec,
     BiasPlacement,
@@ -51,6 +52,14 @@ class Accumulation:
             registers=np.concatenate([part.registers for part in parts], axis),
             overflow=OverflowReport.joined(reports, axis) if reports else None,
             stages=tuple(stages) if traced else None,
+        )
+
+    def of_channels(self, channels: np.ndarray) -> "Accumulation":
+        """The accumulation of these channels, in this order; stages are not kept."""
+        report = self.overflow
+        return Accumulation(
+            registers=self.registers[:, channels],
+            overflow=None if report is None else report.mapped(lambda v: v[:, channels], -1),
         )
 
 
@@ -145,12 +154,50 @@ class MatmulArray:
         self, operands: ArrayOperands, *, observe: bool = False, trace: bool = False
     ) -> Accumulation:
         """The second half of :meth:`accumulate`: reduce operands that ``ports`` has taken."""
-        stages = self._observed(operands) if observe else self._plain(operands)
+        magnitudes = magnitude_sums(operands)
+        safe = always_exact(self.spec, magnitudes)
+        # Wrapped registers are known from the exact totals, but not when they overflowed.
+        if safe.all() or (not observe and wraps_throughout(self.spec)):
+            sums = self._exact(operands, magnitudes, observe=observe)
+        elif safe.any():
+            sums = self._divided(operands, safe, observe=observe)
+        else:
+            sums = None
+        if sums is None:
+            sums = self._observed(operands) if observe else self._plain(operands)
         return Accumulation(
-            registers=stages.registers,
-            overflow=stages.overflow,
+            registers=sums.registers,
+            overflow=sums.overflow,
             stages=self._traced(operands) if trace else None,
         )
+
+    def _exact(
+        self, operands: ArrayOperands, magnitudes: np.ndarray, *, observe: bool
+    ) -> Accumulation | None:
+        """From exact totals: no addition overflows, or (not observed) all stages wrap."""
+        total = exact_totals(operands, magnitudes)
+        if total is None:
+            return None
+        last = self.spec.stages[-1]
+        registers = store(total, last.format, last.overflow)
+        overflow = None
+        if observe:
+            overflow = OverflowReport(
+                total=total,
+                kind=np.full(total.shape, OverflowKind.NONE, np.uint8),
+                first_stage=np.full(total.shape, NO_STAGE, np.int64),
+                first_k=np.full(total.shape, NO_K, np.int64),
+            )
+        return Accumulation(registers=registers, overflow=overflow)
+
+    def _divided(self, operands: ArrayOperands, safe: np.ndarray, *, observe: bool) -> Accumulation:
+        """Channels that can overflow apart from those that can't."""
+        parts = [
+            self.reduce(operands.of_channels(channels), observe=observe)
+            for channels in (np.flatnonzero(safe), np.flatnonzero(~safe))
+        ]
+        back = np.argsort(np.argsort(~safe, kind="stable"))  # the inverse of the division
+        return Accumulation.joined(parts, axis=1).of_channels(back)
 
     def _plain(self, operands: ArrayOperands) -> Accumulation:
         registers = reduce.accumulate(

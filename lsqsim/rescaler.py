@@ -224,6 +224,7 @@ class Rescaler:
                 fmt = scaling.multiplier
                 _check_range("multiplier", held.multiplier, fmt.min, fmt.max)
                 _check_range("shift", held.shift, scaling.min_shift, scaling.max_shift)
+                _check_addend(held, scaling.addend)
             case PowerOfTwo() as scaling, PowerOfTwoParameters() as held:
                 _check_range("shift", held.shift, scaling.min_shift, scaling.max_shift)
             case FloatScale() as scaling, FloatParameters() as held:
@@ -238,8 +239,10 @@ class Rescaler:
         bound = largest
         match self.spec.scaling, self.parameters:
             case FixedPoint() as scaling, FixedPointParameters() as held:
-                pairs = zip(held.multiplier.tolist(), held.shift.tolist(), strict=True)
-                bound = max((_fixed_bound(largest, m, s, scaling) for m, s in pairs), default=0)
+                channels = zip(
+                    held.multiplier.tolist(), held.shift.tolist(), addends_of(held), strict=True
+                )
+                bound = max((_fixed_bound(largest, *c, scaling) for c in channels), default=0)
             case PowerOfTwo(), PowerOfTwoParameters() as held:
                 bound = max((largest << max(-s, 0) for s in held.shift.tolist()), default=0)
                 _require_width("accumulator shifted left", bound)
@@ -252,14 +255,23 @@ class Rescaler:
         _require_width("result with its zero point", bound + abs(self.zero_point))
 
 
-def _fixed_bound(largest: int, multiplier: int, shift: int, scaling: FixedPoint) -> int:
+def addends_of(parameters: FixedPointParameters) -> list[int]:
+    """What joins the product of every channel; zeros where nothing does."""
+    if parameters.addend is None:
+        return [0] * parameters.n_channels
+    return parameters.addend.tolist()
+
+
+def _fixed_bound(
+    largest: int, multiplier: int, shift: int, addend: int, scaling: FixedPoint
+) -> int:
     """Bound on the rounded result; WidthError when a value on the way could pass 63 bits."""
     shifts = scaling.split(shift)
     shifted = largest << shifts.left
     _require_width("accumulator shifted left", shifted)
     if scaling.left_register is not None:
         shifted = min(shifted, -scaling.left_register.format.min)
-    product = shifted * abs(multiplier)
+    product = shifted * abs(multiplier) + abs(addend)
     # A float64 product may be rounded up, by at most 2**10 below 2**63.
     rounded_up = 1 << 10 if scaling.product is ProductArithmetic.FLOAT64 else 0
     _require_width("product", product + rounded_up)
@@ -287,6 +299,19 @@ def _check_range(name: str, values: np.ndarray, low: int, high: int) -> None:
             raise SpecError(f"{name} must be in {low}..{high}, got {value}")
 
 
+def _check_addend(parameters: FixedPointParameters, fmt: IntFormat | None) -> None:
+    addend = parameters.addend
+    if addend is None:
+        return
+    if fmt is None:
+        raise SpecError("the rescaler takes no bias: leave addend out, or give it a format")
+    if addend.shape != parameters.shift.shape:
+        raise SpecError(
+            f"addend must have one value a factor, {parameters.shift.shape}, got {addend.shape}"
+        )
+    _check_range("addend", addend, fmt.min, fmt.max)
+
+
 def _check_scale(scale: np.ndarray, dtype: type) -> None:
     if scale.dtype != dtype:
         raise SpecError(f"scale must be {np.dtype(dtype)}, got {scale.dtype}")
@@ -310,6 +335,8 @@ def _scale_fixed(
     left, first, last = _channel_shifts(scaling, parameters)
     shifted = store_in(scaling.left_register, _shift_left(values, left))
     product = shifted * parameters.multiplier[None, :, None]
+    if parameters.addend is not None:
+        product += parameters.addend[None, :, None]
     high = product
     if scaling.first_shift is not None:
         halved = _shift_right(product, first, scaling.first_shift.rounding)

@@ -3,6 +3,7 @@
 NumPy only carries lists in and out here; all arithmetic is the oracle's.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import starmap
 
@@ -64,7 +65,8 @@ class OracleLayer:
             w = quantized(layer.weight, self.w_steps, self.w_zeros, spec.weight)
         self.registers |= {"input_codes": x, "weight_codes": np.asarray(w)}
         self.bias = [0] * layer.n_outputs
-        if layer.bias is not None or layer.bias_codes is not None:
+        takes = spec.rescaler.takes_bias
+        if not takes and (layer.bias is not None or layer.bias_codes is not None):
             steps = [s_x * s for s in self.w_steps]
             b = layer.bias_codes
             if b is None:
@@ -128,6 +130,12 @@ class OracleLayer:
         layer, spec = self.layer, self.spec.rescaler
         z_y, steps = layer.output_zero_point, zip(self.w_steps, self.y_steps, strict=True)
         parameters = list(starmap(self._folded, steps))
+        if spec.takes_bias and layer.bias is not None:
+            triples = zip(parameters, layer.bias.tolist(), self.y_steps, strict=True)
+            parameters = [
+                replace(p, addend=oracle.fold_bias(spec.scaling, p.shift, b, s_y))
+                for p, b, s_y in triples
+            ]
         clamp = oracle.output_limits(spec.output, z_y, layer.spec.activation, self.y_steps[0])
         rounding = None if isinstance(spec.scaling, Thresholds) else spec.scaling.rounding
         noise = noise_of(rounding, len(self.outputs))

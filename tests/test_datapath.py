@@ -1,20 +1,34 @@
 """Tests for lsqsim.datapath: whole layers on paper, against the oracle, laws, refusals."""
 
+import io
+import json
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from rich.console import Console
 
 import oracle
 from layer_oracle import OracleLayer
 from lsqsim import matmul_array, operand_rows
+from lsqsim.budget.certificate import certify, layer_digest
+from lsqsim.certificate_audit import check_certificate
+from lsqsim.commands.loading import compile_integers
 from lsqsim.datapath import CompiledLayer
 from lsqsim.errors import DataError, SpecError, WidthError
 from lsqsim.formats import IntFormat, Overflow, Rounding
 from lsqsim.layer import Layer
 from lsqsim.overflow import OverflowKind
+from lsqsim.report import (
+    description_report,
+    factor_report,
+    layer_report,
+    print_description,
+    unit_rows,
+)
 from lsqsim.specs import (
     AccumulatorSpec,
     Activation,
@@ -311,10 +325,9 @@ class TestLaws:
     @given(cases())
     def test_weight_and_bias_codes_stand_for_their_values(self, case):
         compiled = CompiledLayer(case.layer, case.spec)
-        bias = None if compiled.bias is None else compiled.bias.codes
-        layer = replace(
-            case.layer, weight=None, weight_codes=compiled.weight.codes, bias=None, bias_codes=bias
-        )
+        layer = replace(case.layer, weight=None, weight_codes=compiled.weight.codes)
+        if compiled.bias is not None:
+            layer = replace(layer, bias=None, bias_codes=compiled.bias.codes)
         trace = partial(run, case.layer, case.spec, trace=True)
         assert_same_bits(trace(case.values), run(layer, case.spec, case.values, trace=True))
 
@@ -674,3 +687,114 @@ class TestClippedBias:
         assert CompiledLayer(replace(layer, bias=None), spec).n_clipped_bias == 0
         codes = replace(layer, bias=None, bias_codes=np.array([127, -128]))
         assert CompiledLayer(codes, spec).n_clipped_bias == 0
+
+
+def adding(bits=8, **fields):
+    """A datapath whose rescaler adds the bias; quarters are its units, as factors are 1."""
+    scaling = FixedPoint(addend=IntFormat(bits), max_shift=2)
+    rescaler = replace(PER_CHANNEL.rescaler, scaling=scaling)
+    return replace(PER_CHANNEL, rescaler=rescaler, **fields)
+
+
+def biased(bias, **fields):
+    """A layer of two outputs whose factors are 1: weights are the codes 1 and -2."""
+    return fc(
+        weight=np.array([[1.0], [-2.0]]), input_step=1.0, weight_step=1.0, output_step=1.0,
+        bias=np.array(bias), **fields,
+    )  # fmt: skip
+
+
+def addends(compiled) -> Any:
+    return compiled.rescaler.parameters.addend
+
+
+class TestBiasAtTheRescaler:
+    def test_registers(self):
+        """3 + 0.25 is 3; -6 - 0.75 is -7: the accumulator has no bias."""
+        result = run(biased([0.25, -0.75]), adding(), np.array([[3.0]]), trace=True)
+        assert "bias_codes" not in result.trace
+        assert result.accumulators.tolist() == [[3, -6]]
+        assert result.trace["product"].tolist() == [[13, -27]]
+        assert result.output.codes.tolist() == [[3, -7]]
+
+    @pytest.mark.parametrize(
+        ("bias", "n_clipped", "addend"),
+        [
+            ([127 / 4, -32.0], 0, [127, -128]),
+            ([127.4 / 4, -128.5 / 4], 0, [127, -128]),
+            ([127.5 / 4, -128.6 / 4], 2, [127, -128]),
+            ([32.0, 0.0], 1, [127, 0]),
+        ],
+    )
+    def test_clipped(self, bias, n_clipped, addend):
+        compiled = CompiledLayer(biased(bias), adding())
+        assert compiled.n_clipped_bias == n_clipped
+        assert addends(compiled).tolist() == addend
+
+    def test_without_bias(self):
+        compiled = CompiledLayer(replace(biased([0, 0]), bias=None), adding())
+        assert compiled.rescaler_bias is addends(compiled) is None
+        assert compiled.n_clipped_bias == 0
+
+    def test_bias_codes(self):
+        layer = replace(biased([0, 0]), bias=None, bias_codes=np.array([1, 2]))
+        message = r"^fc: bias_codes are in units of the accumulator, but the rescaler adds"
+        with pytest.raises(SpecError, match=message):
+            CompiledLayer(layer, adding())
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    def test_not_finite(self, bad):
+        message = r"^fc: the bias must be finite in output codes, got (nan|inf|-inf) \(channel 1\)"
+        with pytest.raises(DataError, match=message):
+            CompiledLayer(biased([0.0, bad]), adding())
+
+    def test_not_finite_in_output_codes(self):
+        layer = biased([0.0, 1e300])
+        layer = replace(layer, input_step=1e-20, output_step=1e-20)
+        with pytest.raises(DataError, match=r"must be finite in output codes, got inf"):
+            CompiledLayer(layer, adding())
+
+    def test_another_accumulator(self):
+        compiled = CompiledLayer(biased([0.25, -0.75]), adding())
+        other = compiled.with_accumulator(AccumulatorSpec(stages=(StageSpec(bits=9),)))
+        assert other.run(np.array([[3.0]])).output.codes.tolist() == [[3, -7]]
+
+    def test_certificate_does_not_hang_on_it(self):
+        """It speaks of accumulators, which have no bias; but its datapath states the addend."""
+        with_bias, without = (
+            CompiledLayer(layer, adding())
+            for layer in (biased([0.25, 9.0]), replace(biased([0, 0]), bias=None))
+        )
+        assert layer_digest(with_bias) == layer_digest(without)
+        certificate = json.loads(json.dumps(certify(with_bias).to_dict()))
+        check_certificate(certificate, without)
+        assert certificate["datapath"]["rescaler"]["scaling"]["addend"] == "int8"
+        plain = CompiledLayer(biased([1.0, 2.0]), PER_CHANNEL)
+        assert layer_digest(plain) != layer_digest(without)
+
+    def test_walk_ends_at_the_accumulator(self):
+        compiled = CompiledLayer(biased([0.25, -0.75]), adding())
+        assert compiled.walk_codes([3], 1)[-1].after == -6
+
+    def test_report(self):
+        compiled = CompiledLayer(biased([0.25, -0.75]), adding())
+        assert factor_report(compiled)["addend"] == [1, -3]
+        assert layer_report(compiled.layer, compiled)["bias_codes"] is None
+        rows = {row["unit"]: row for row in unit_rows(compiled.spec)}
+        assert "bias codes" not in rows
+        assert rows["addend"]["format"] == "int8 [-128, 127]"
+        assert rows["rescaler"]["rule"].startswith("(acc * m + addend) / 2**shift, rounded")
+        assert "bias" not in rows["stage 0"]["rule"]
+        console = Console(width=100, record=True, file=io.StringIO())
+        print_description(description_report(compiled.spec, compiled.layer, compiled), console)
+        assert "addend" in console.export_text()
+
+    def test_integers_need_no_step_for_it(self):
+        """Where only accumulators matter, missing step sizes do, too."""
+        layer = replace(
+            biased([0.25, -0.75]), weight=None, weight_codes=np.array([[1], [-2]]),
+            input_step=float("nan"), weight_step=float("nan"), output_step=float("nan"),
+        )  # fmt: skip
+        assert compile_integers(layer, adding()).bias is None
+        with pytest.raises(DataError, match="the integer bias depends on it"):
+            compile_integers(layer, PER_CHANNEL)

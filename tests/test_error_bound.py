@@ -1,6 +1,8 @@
 """Tests for lsqsim.error_bound: it holds, is nearly reached, and is void where it must be."""
 
 from dataclasses import replace
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +21,16 @@ from lsqsim.specs import (
     FirstShift,
     FixedPoint,
     FloatScale,
+    Granularity,
     LinearSpec,
     PowerOfTwo,
     RegisterSpec,
+    RescalerSpec,
     Thresholds,
     simple_datapath,
 )
 from lsqsim.tensor import QTensor
+from whole_layers import cases, without_noise
 
 ALL_8_BIT = np.arange(-128, 128)
 
@@ -35,7 +40,10 @@ def one_product(scaling, *, output_step=1.0, weight=1.0, bias=None, activation=A
     spec = simple_datapath(
         weight_bits=8, activation_bits=8, output_bits=16, input_signed=True, output_signed=True
     )
-    spec = replace(spec, rescaler=replace(spec.rescaler, scaling=scaling))
+    takes_bias = isinstance(scaling, FixedPoint) and scaling.addend is not None
+    granularity = Granularity.PER_CHANNEL if takes_bias else Granularity.PER_TENSOR
+    rescaler = replace(spec.rescaler, scaling=scaling, granularity=granularity)
+    spec = replace(spec, rescaler=rescaler)
     layer = Layer(
         spec=LinearSpec(activation=activation), weight=np.array([[weight]]), bias=bias,
         input_step=1.0, weight_step=1.0, output_step=output_step,
@@ -116,6 +124,82 @@ class TestIsNearlyReached:
         bound = error_bound(compiled)
         assert bound.rounding[0] == 0.75
         assert largest_distance(compiled) == 0.75
+
+
+class TestBiasAtTheProduct:
+    """A bias that the rescaler adds: |B / 2**right - b / s_y|, whatever the accumulator's units."""
+
+    @given(cases(), st.booleans())
+    def test_random_layers(self, case, is_double):
+        spec = without_noise(case.spec)
+        n, y_step = case.layer.n_outputs, case.layer.output_step
+        first = FirstShift(shift=7, register=RegisterSpec(bits=40)) if is_double else None
+        scaling = FixedPoint(
+            multiplier=IntFormat(16, signed=False), min_shift=-10, max_shift=40,
+            addend=IntFormat(24), first_shift=first,
+        )  # fmt: skip
+        rescaler = RescalerSpec(
+            output=IntFormat(8), scaling=scaling, granularity=Granularity.PER_CHANNEL
+        )
+        bias = np.arange(1, n + 1) * 1.37 * y_step
+        layer = replace(case.layer, bias_codes=None, bias=bias, output_zero_point=0)
+        spec = replace(spec, rescaler=rescaler)
+        compiled = CompiledLayer(layer, spec)
+        comparison = compare(compiled, compiled.run(case.values), case.values)
+        assert np.isfinite(error_bound(compiled).total).all()
+        assert comparison.n_beyond_bound == 0
+
+    @pytest.mark.parametrize("bits", [4, 20, 40])
+    def test_term_is_exact(self, bits):
+        """Of a factor of 4 held as 4-bit 8 / 2: a bias of 1.3 real units is 10.4 half codes."""
+        scaling = FixedPoint(
+            multiplier=IntFormat(4, signed=False), min_shift=-8, addend=IntFormat(bits)
+        )
+        compiled = one_product(scaling, output_step=0.25, bias=np.array([1.3]))
+        held: Any = compiled.rescaler.parameters
+        shift, addend = int(held.shift[0]), int(held.addend[0])
+        assert (shift, addend) == (1, {4: 7}.get(bits, 10))
+        exact = abs(Fraction(addend, 2) - Fraction(1.3) * 4)
+        assert Fraction(error_bound(compiled).bias[0]) == pytest.approx(float(exact), abs=1e-15)
+        assert largest_distance(compiled) <= error_bound(compiled).total[0]
+
+    def test_finer_than_in_the_accumulator(self):
+        coarse = one_product(FixedPoint(), output_step=0.25, bias=np.array([0.4]))
+        fine = one_product(
+            FixedPoint(addend=IntFormat(50)), output_step=0.25, bias=np.array([0.4])
+        )  # fmt: skip
+        assert error_bound(fine).bias[0] < 1e-6
+        assert error_bound(coarse).bias[0] > 1
+        assert largest_totals(fine) == [128]
+
+    def test_first_shift_before_a_left_register(self):
+        """What is shifted out is the first shift, though the total shift is less."""
+        scaling = FixedPoint(
+            multiplier=IntFormat(4, signed=False), first_shift=FirstShift(shift=6),
+            left_register=RegisterSpec(bits=32), addend=IntFormat(20), min_shift=-8,
+        )  # fmt: skip
+        compiled = one_product(scaling, bias=np.array([3.0]))
+        held: Any = compiled.rescaler.parameters
+        assert held.addend.tolist() == [3 << 6]
+        assert error_bound(compiled).bias[0] == 0
+        assert largest_distance(compiled) <= error_bound(compiled).total[0]
+
+    @pytest.mark.parametrize(("bias", "is_void"), [(0.0, False), (5e3, True)])
+    @pytest.mark.parametrize("place", ["first", "intermediate"])
+    def test_registers_that_it_overflows(self, bias, is_void, place):
+        register = RegisterSpec(bits=14)
+        first = FirstShift(shift=10, register=register) if place == "first" else None
+        scaling = FixedPoint(
+            multiplier=IntFormat(10, signed=False), first_shift=first, max_shift=10,
+            addend=IntFormat(40),
+        )  # fmt: skip
+        compiled = one_product(scaling, bias=np.array([bias]), output_step=2.0)
+        if place == "intermediate":
+            rescaler = replace(compiled.spec.rescaler, intermediate=register)
+            compiled = CompiledLayer(compiled.layer, replace(compiled.spec, rescaler=rescaler))
+        assert np.isfinite(error_bound(compiled).total[0])
+        too_large = replace(compiled.layer, bias=np.array([4 * bias]))
+        assert np.isinf(error_bound(CompiledLayer(too_large, compiled.spec)).total[0]) == is_void
 
 
 class TestTerms:

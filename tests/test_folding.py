@@ -14,7 +14,17 @@ import oracle
 from lsqsim.errors import SpecError
 from lsqsim.folding import combined_factor, fold, fold_error
 from lsqsim.formats import IntFormat, Rounding
-from lsqsim.specs import FixedPoint, FloatScale, FloatWidth, PowerOfTwo, RescalerSpec, Thresholds
+from lsqsim.specs import (
+    FirstShift,
+    FixedPoint,
+    FloatScale,
+    FloatWidth,
+    Granularity,
+    PowerOfTwo,
+    RegisterSpec,
+    RescalerSpec,
+    Thresholds,
+)
 from oracle.folding import Refused
 from shipped_units import FP32, FP64, SRDHM, TFLITE_16X8
 from strategies import formats, roundings
@@ -295,3 +305,54 @@ class TestRefusals:
             folded(scaling, root / 2)
         with pytest.raises(SpecError, match=r"needs shift 4, legal are 1\.\.3"):
             folded(scaling, math.nextafter(root / 16, 0))
+
+
+def with_bias(bias, factor=1.0, **fields) -> Any:
+    """Parameters of a unit whose product takes a bias; as many channels as biases."""
+    scaling = FixedPoint(**({"addend": IntFormat(8), "max_shift": 2, "min_shift": -2} | fields))
+    spec = RescalerSpec(
+        output=IntFormat(8), scaling=scaling, granularity=Granularity.PER_CHANNEL
+    )  # fmt: skip
+    bias = np.array(bias, np.float64)
+    return fold(spec, np.full(len(bias), factor), acc_format=IntFormat(16), bias=bias)
+
+
+class TestBias:
+    """B = round(b / s_y * 2**right), ties to positive, clipped."""
+
+    def test_quarters_of_a_code_and_ties_of_both_signs(self):
+        held = with_bias([1.0, 0.125, -0.125, 0.375, -0.375, 0.13, -0.13])
+        assert held.shift.tolist() == [2] * 7
+        assert held.addend.tolist() == [4, 1, 0, 2, -1, 1, -1]
+
+    def test_clipped_at_the_ends(self):
+        assert with_bias([127 / 4, -32, 128 / 4, -129 / 4, 1e300, -1e300]).addend.tolist() == [
+            127, -128, 127, -128, 127, -128,
+        ]  # fmt: skip
+
+    def test_whole_codes_after_a_left_shift(self):
+        held = with_bias([3.0, 0.5], factor=4.0, multiplier=IntFormat(1, signed=False))
+        assert held.shift.tolist() == [-2, -2]
+        assert held.addend.tolist() == [3, 1]
+
+    def test_units_of_all_that_is_shifted_out(self):
+        """With a left register the first shift is always whole: 2**5, not 2**2, steps a code."""
+        first = FirstShift(shift=5)
+        for register, steps in ((RegisterSpec(bits=32), 32), (None, 4)):
+            scaling = {"first_shift": first, "left_register": register}
+            assert with_bias([1.0], **scaling).addend.tolist() == [steps]
+
+    @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.booleans(), st.booleans())
+    def test_against_the_oracle(self, bias, factor, is_double, has_register):
+        fields = {
+            "first_shift": FirstShift() if is_double else None,
+            "left_register": RegisterSpec(bits=32) if has_register else None,
+            "addend": IntFormat(40), "min_shift": -20, "max_shift": 62,
+        }  # fmt: skip
+        held = with_bias([bias], factor, **fields)
+        expected = oracle.fold_bias(FixedPoint(**fields), int(held.shift[0]), bias, 1.0)
+        assert held.addend.tolist() == [expected]
+
+    def test_without_a_place(self):
+        with pytest.raises(SpecError, match="the rescaler takes no bias: leave it out, or give"):
+            with_bias([1.0], addend=None)

@@ -70,7 +70,10 @@ def as_parameters(scaling, channels):
     """The oracle's parameters, one a channel, as the unit takes them."""
     match scaling:
         case FixedPoint():
-            return fixed([p.multiplier for p in channels], [p.shift for p in channels])
+            held = fixed([p.multiplier for p in channels], [p.shift for p in channels])
+            if scaling.addend is None:
+                return held
+            return replace(held, addend=np.array([p.addend for p in channels], np.int64))
         case FloatScale():
             scale = [float(p.scale) for p in channels]
             return FloatParameters(scale=np.array(scale, scaling.width.value))
@@ -362,11 +365,15 @@ def scalings_and_parameters(draw):
         multiplier=IntFormat(16), min_shift=-6, rounding=rounding, product=product,
         first_shift=draw(st.none() | first) if exact else None,
         left_register=draw(st.none() | small_registers),
+        addend=draw(st.none() | st.just(IntFormat(30))) if exact else None,
     )  # fmt: skip
     multipliers = st.integers(1, 32767) | st.sampled_from([1, 2, 1 << 14, 32767, -32768, -1, 0])
     drawn = draw(st.lists(multipliers, min_size=n, max_size=n))
-    pairs = zip(drawn, draw(shifts), strict=True)
-    return scaling, [oracle.Parameters(multiplier=m, shift=s) for m, s in pairs]
+    ends = st.sampled_from([-(1 << 29), (1 << 29) - 1]) if scaling.addend else st.just(0)
+    some = st.integers(-(1 << 12), 1 << 12) if scaling.addend else st.just(0)
+    addends = draw(st.lists(some | ends, min_size=n, max_size=n))
+    triples = zip(drawn, draw(shifts), addends, strict=True)
+    return scaling, [oracle.Parameters(multiplier=m, shift=s, addend=b) for m, s, b in triples]
 
 
 def check(spec, acc, channels, acc_format=ACC12, zero_point=0, clamp=None):
@@ -672,3 +679,97 @@ def test_thresholds_of_the_widest_accumulators_ascend():
     assert codes.tolist() == [
         math.trunc(a * 6.8e-21) for a in (acc_format.min, -1, 0, 1, acc_format.max)
     ]
+
+
+def adding(**fields):
+    """A unit that adds a bias of 20 bits to its product."""
+    scaling = FixedPoint(**({"addend": IntFormat(20), "min_shift": -8} | fields))
+    return RescalerSpec(output=INT16, scaling=scaling, granularity=Granularity.PER_CHANNEL)
+
+
+class TestAddend:
+    """A bias that joins the product: (T m + B) / 2**right, rounded once."""
+
+    @pytest.mark.parametrize(
+        ("rounding", "expected"),
+        [
+            (Rounding.TO_NEG, [1, 2, -2, -3]),
+            (Rounding.TO_ZERO, [1, 2, -1, -2]),
+            (Rounding.TIES_POS, [2, 3, -1, -2]),
+            (Rounding.TIES_AWAY, [2, 3, -2, -3]),
+            (Rounding.TIES_EVEN, [2, 2, -2, -2]),
+        ],
+    )
+    def test_ties(self, rounding, expected):
+        """Quarters: 5 + 1 is 1.5, a tie; and -7 + 1 is -1.5."""
+        p = oracle.Parameters(multiplier=1, shift=2, addend=1)
+        unit = rescaler(adding(rounding=rounding), p)
+        codes, product = unit.rescale_traced(np.array([[5], [9], [-7], [-11]]), channel_axis=1)
+        assert codes.ravel().tolist() == expected
+        assert product.ravel().tolist() == [6, 10, -6, -10]
+
+    def test_each_channel_its_own(self):
+        channels = [oracle.Parameters(multiplier=3, shift=1, addend=b) for b in (0, 1, -7)]
+        unit = rescaler(adding(), *channels)
+        assert unit.rescale([[1, 1, 1]], channel_axis=1).tolist() == [[2, 2, -2]]
+
+    def test_after_a_left_shift(self):
+        p = oracle.Parameters(multiplier=3, shift=-2, addend=5)
+        assert rescaler(adding(), p).rescale([[2], [-2]], channel_axis=1).tolist() == [[29], [-19]]
+
+    def test_before_the_first_of_two_roundings(self):
+        """(5 * 3 + 1) / 2 is 8, no tie any more; then 8 / 4."""
+        first = FirstShift(shift=1)
+        p = oracle.Parameters(multiplier=3, shift=3, addend=1)
+        for register in (None, RegisterSpec(bits=16)):
+            spec = adding(first_shift=first, left_register=register)
+            codes, product = rescaler(spec, p).rescale_traced([[5]], channel_axis=1)
+            assert (codes.tolist(), product.tolist()) == ([[2]], [[16]])
+
+    @pytest.mark.parametrize("shift", [-3, 0, 2, 5, 9])
+    @pytest.mark.parametrize("register", [None, RegisterSpec(bits=16)])
+    @pytest.mark.parametrize("first", [None, FirstShift(shift=5)])
+    def test_against_the_oracle(self, shift, register, first):
+        spec = adding(first_shift=first, left_register=register)
+        channels = [
+            oracle.Parameters(multiplier=m, shift=shift, addend=b)
+            for m, b in ((1, 1), (3, -1), (77, 1 << 18), (1000, -(1 << 19)))
+        ]
+        acc = np.repeat(EVERY_12_BIT[::41, None], 4, axis=1)
+        check(spec, acc, channels)
+
+    @pytest.mark.parametrize("addend", [-(1 << 19), (1 << 19) - 1])
+    def test_legal(self, addend):
+        rescaler(adding(), replace(ONE, addend=addend))
+
+    @pytest.mark.parametrize("addend", [-(1 << 19) - 1, 1 << 19])
+    def test_beyond_its_format(self, addend):
+        message = rf"addend must be in -524288\.\.524287, got {addend}"
+        with pytest.raises(SpecError, match=message):
+            rescaler(adding(), replace(ONE, addend=addend))
+
+    def test_without_a_place(self):
+        held = replace(fixed(1, 0), addend=np.array([1]))
+        with pytest.raises(SpecError, match="the rescaler takes no bias: leave addend out, or"):
+            Rescaler(RescalerSpec(output=INT8), held, acc_format=INT8)
+
+    def test_one_a_factor(self):
+        held = replace(fixed(1, 0), addend=np.array([1, 2]))
+        message = r"addend must have one value a factor, \(1,\), got \(2,\)"
+        with pytest.raises(SpecError, match=message):
+            Rescaler(adding(), held, acc_format=INT8)
+
+    def test_no_addend_adds_nothing(self):
+        unit = Rescaler(adding(), fixed(3, 1), acc_format=INT8)
+        assert unit.rescale([[5]], channel_axis=1).tolist() == [[8]]
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_product_with_it(self, sign):
+        """2**31 * 2**31 and the addend stay below 2**63."""
+        spec = adding(multiplier=IntFormat(33, signed=False), addend=IntFormat(63))
+        most = (1 << 62) - 1
+        p = oracle.Parameters(multiplier=1 << 31, shift=62, addend=sign * most)
+        acc = np.array([[INT32.min], [INT32.max], [0]])
+        check(spec, acc, [p], INT32)
+        with pytest.raises(WidthError, match="the rescaler's product could pass 63 bits"):
+            rescaler(spec, replace(p, addend=-most - 1), acc=INT32)

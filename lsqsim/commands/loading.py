@@ -97,6 +97,8 @@ def compile_integers(layer: Layer, spec: DatapathSpec) -> CompiledLayer:
         datapath's rescaler has no place for the stand-in.
     """
     missing = missing_step_sizes(layer)
+    if missing and spec.rescaler.takes_bias:
+        layer = replace(layer, bias=None)  # it joins behind the accumulator
     steps: dict[str, Any] = {}
     if "weight_step" in missing and layer.weight is None:
         steps["weight_step"] = _unless_bias_needs(layer, "weight_step")

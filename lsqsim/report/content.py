@@ -130,11 +130,10 @@ def overflow_report(report: OverflowReport, *, by_channel: bool = False) -> Repo
 def _parameters(parameters: Parameters) -> Report:
     match parameters:
         case FixedPointParameters():
-            return {
-                "kind": "fixed_point",
-                "multiplier": parameters.multiplier,
-                "shift": parameters.shift,
-            }
+            held = {"multiplier": parameters.multiplier, "shift": parameters.shift}
+            if parameters.addend is not None:
+                held["addend"] = parameters.addend
+            return {"kind": "fixed_point", **held}
         case FloatParameters():
             return {"kind": "float_scale", "scale": parameters.scale.astype(np.float64)}
         case PowerOfTwoParameters():

@@ -67,6 +67,8 @@ def _print_layer(layer: Report, console: Console) -> None:
 
 def _print_factors(factors: Report, console: Console) -> None:
     names = _PARAMETER_COLUMNS[factors["kind"]]
+    if "addend" in factors:
+        names = names | {"addend": "addend"}
     n = len(factors["factor"])
     rows = [
         [

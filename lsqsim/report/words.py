@@ -2,7 +2,6 @@
 
 from lsqsim.formats import AnyRounding, IntFormat, Overflow, StochasticRounding
 from lsqsim.specs import (
-    AccumulatorSpec,
     BiasPlacement,
     ClampPoint,
     DatapathSpec,
@@ -34,6 +33,10 @@ _BIAS = {
     BiasPlacement.PRELOAD: "starts from the bias",
     BiasPlacement.POST_ADD: "adds the bias last",
 }
+_NO_BIAS = {
+    BiasPlacement.PRELOAD: "starts from the zero-point correction, if any",
+    BiasPlacement.POST_ADD: "adds the zero-point correction, if any, last",
+}
 _CLAMP = {
     ClampPoint.AFTER_ZERO_POINT: "adds the zero point, {}, then clips for the activation",
     ClampPoint.BEFORE_ZERO_POINT: "clips to the limits less the zero point, then adds it",
@@ -56,8 +59,8 @@ def unit_rows(spec: DatapathSpec) -> list[Row]:
     return [
         _quantizer("input", spec.input),
         _quantizer("weight", spec.weight),
-        _quantizer("bias", spec.bias),
-        *_accumulator(spec.accumulator),
+        *([] if spec.rescaler.takes_bias else [_quantizer("bias", spec.bias)]),
+        *_accumulator(spec),
         *_rescaler(spec.rescaler),
     ]
 
@@ -77,12 +80,14 @@ def _quantizer(name: str, spec: QuantizerSpec) -> Row:
     return _row(f"{name} codes", spec.format, rule)
 
 
-def _accumulator(spec: AccumulatorSpec) -> list[Row]:
+def _accumulator(datapath: DatapathSpec) -> list[Row]:
+    spec = datapath.accumulator
+    bias = _NO_BIAS if datapath.rescaler.takes_bias else _BIAS
     order = f"{spec.order} order" if isinstance(spec.order, KOrder) else "a stated order"
     first = f"{_ZERO_POINTS[spec.zero_points]}; K in {order}"
     last = len(spec.stages) - 1
     stages = [
-        _stage(level, stage, f"{_BIAS[spec.bias]}; " if level == last else "")
+        _stage(level, stage, f"{bias[spec.bias]}; " if level == last else "")
         for level, stage in enumerate(spec.stages)
     ]
     return [_row("products", "exact", first), *stages]
@@ -133,14 +138,18 @@ def _fixed_point(scaling: FixedPoint, each: str) -> list[Row]:
     rows: list[Row] = []
     if scaling.left_register is not None:
         rows.append(_register("left shift", scaling.left_register, "acc * 2**left"))
+    if scaling.addend is not None:
+        rule = "bias / s_y in units of 2**-(shift right), rounded ties_pos, clipped; joins acc * m"
+        rows.append(_row("addend", scaling.addend, rule))
+    acc = "acc * m" if scaling.addend is None else "(acc * m + addend)"
     product = " in float64" if scaling.product is ProductArithmetic.FLOAT64 else ""
     folded = "" if scaling.reduced_from is None else f", folded by way of {scaling.reduced_from}"
     factor = f"one multiplier and shift {scaling.min_shift}..{scaling.max_shift} {each}{folded}"
     if scaling.first_shift is None:
-        rule = f"acc * m / 2**shift{product}, rounded {_rounding(scaling.rounding)}; {factor}"
+        rule = f"{acc} / 2**shift{product}, rounded {_rounding(scaling.rounding)}; {factor}"
         return [*rows, _row("rescaler", scaling.multiplier, rule)]
     first = scaling.first_shift
-    high = f"acc * m / 2**{first.shift} rounded {first.rounding}"
+    high = f"{acc} / 2**{first.shift} rounded {first.rounding}"
     rule = f"the rest of the shift, rounded {_rounding(scaling.rounding)}; {factor}"
     return [
         *rows,

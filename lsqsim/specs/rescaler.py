@@ -98,6 +98,11 @@ class FixedPoint(Spec):
     reduced_from
         Fold the factor into this wider multiplier first, then round that to
         ``multiplier``, saturating: TFLite's 16x8 rule. None folds directly.
+    addend
+        Format of the bias where it joins the product, in units of
+        s_y / 2**right, finer than codes of the accumulator: it is rounded less.
+        ``right`` is what the product is shifted by. None leaves the bias to the
+        accumulator.
     """
 
     multiplier: IntFormat = IntFormat(31, signed=False)
@@ -108,6 +113,7 @@ class FixedPoint(Spec):
     left_register: RegisterSpec | None = None
     product: ProductArithmetic = ProductArithmetic.EXACT
     reduced_from: IntFormat | None = None
+    addend: IntFormat | None = None
 
     def validate(self) -> None:
         check_shift_range(self.min_shift, self.max_shift)
@@ -120,6 +126,8 @@ class FixedPoint(Spec):
             )
         if self.product is ProductArithmetic.FLOAT64 and self.first_shift is not None:
             raise SpecError("a float64 product is rounded once: leave first_shift out")
+        if self.product is ProductArithmetic.FLOAT64 and self.addend is not None:
+            raise SpecError("a bias joins an exact product only: leave addend out")
 
     def split(self, shift: int) -> "Shifts":
         """How a total right ``shift`` is carried out (equations 7 and 8)."""
@@ -141,6 +149,11 @@ class Shifts:
     left: int
     first: int
     last: int
+
+    @property
+    def right(self) -> int:
+        """By how much the product is shifted right in all: the total shift, less what is left."""
+        return self.first + self.last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +230,16 @@ class RescalerSpec(Spec):
             raise SpecError(f"input_offset must fit 63 bits, got {self.input_offset}")
         if isinstance(self.scaling, Thresholds):
             self._check_thresholds()
+        if self.takes_bias and self.granularity is Granularity.PER_TENSOR:
+            raise SpecError(
+                "a bias that joins the product is the channel's: "
+                "set granularity to per_channel, or leave addend out"
+            )
+
+    @property
+    def takes_bias(self) -> bool:
+        """Whether the bias is added here, and not in the accumulator."""
+        return isinstance(self.scaling, FixedPoint) and self.scaling.addend is not None
 
     def _check_thresholds(self) -> None:
         if self.output.bits > MAX_THRESHOLD_BITS:

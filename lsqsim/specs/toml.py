@@ -68,8 +68,8 @@ def _is_of_type(hint: Any, value: Any) -> bool:
         if get_origin(choice) is tuple:
             if isinstance(value, tuple) and _items_are_of_type(get_args(choice), value):
                 return True
-        elif choice is int:
-            if type(value) is int:
+        elif choice in (int, float):
+            if type(value) is int or (choice is float and isinstance(value, float)):
                 return True
         elif isinstance(value, choice):
             return True
@@ -85,27 +85,23 @@ def _items_are_of_type(hints: tuple[Any, ...], items: tuple[Any, ...]) -> bool:
 def to_table(spec: Any) -> dict[str, Any]:
     """The fields of ``spec`` as plain TOML values, without those that are None."""
     hints = _hints(type(spec))
-    table: dict[str, Any] = {}
-    for field in fields(spec):
-        value = getattr(spec, field.name)
-        if value is None:
-            continue
-        table[field.name] = _to_value(value)
-        if len(_spec_choices(hints[field.name])) > 1 and is_dataclass(value):
-            kind = {"kind": kind_name(type(value))}
-            table[field.name] = kind | table[field.name]
-    return table
+    values = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    return {
+        name: _to_value(hints[name], value) for name, value in values.items() if value is not None
+    }
 
 
-def _to_value(value: Any) -> Any:
+def _to_value(hint: Any, value: Any) -> Any:
     if isinstance(value, IntFormat):
         return str(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
-        return [_to_value(item) for item in value]
+        tuples = [choice for choice in _choices(hint) if get_origin(choice) is tuple]
+        return [_to_value(get_args(tuples[0])[0], item) for item in value]
     if is_dataclass(value):
-        return to_table(value)
+        kind = {"kind": kind_name(type(value))} if len(_spec_choices(hint)) > 1 else {}
+        return kind | to_table(value)
     return value
 
 
@@ -142,8 +138,10 @@ def _from_value(hint: Any, value: Any, path: str) -> Any:
             for member in choice:
                 if member.value == value:
                     return member
-        if choice is int and type(value) is int:
+        if choice in (int, str) and type(value) is choice:
             return value
+        if choice is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
     raise SpecError(f"{path} must be {_describe(_choices(hint))}, got {value!r}")
 
 
@@ -177,8 +175,8 @@ def _spec_from_table(specs: list[type], value: dict[str, Any], path: str) -> Any
 
 
 def kind_name(spec: type) -> str:
-    """``FixedPoint`` as it stands in TOML: ``fixed_point``."""
-    name = spec.__name__.removesuffix("Spec")
+    """``FixedPoint`` as it stands in TOML: ``fixed_point``; without ``Spec`` or ``Node``."""
+    name = spec.__name__.removesuffix("Spec").removesuffix("Node")
     return "".join(f"_{c.lower()}" if c.isupper() and i else c.lower() for i, c in enumerate(name))
 
 
@@ -206,11 +204,16 @@ def _describe(choices: tuple[Any, ...]) -> str:
         elif is_dataclass(choice):
             words.append("a table")
         else:
-            words.append("an integer")
+            words.append(_NAMES[choice])
     return " or ".join(dict.fromkeys(words))
 
 
-_NAMES: dict[Any, str] = {NoneType: "None", int: "an integer"}
+_NAMES: dict[Any, str] = {
+    NoneType: "None",
+    int: "an integer",
+    float: "a real number",
+    str: "a string",
+}
 
 
 def _describe_in_code(hint: Any) -> str:

@@ -171,9 +171,12 @@ def rescaler_calls(  # noqa: PLR0913 - a keyword for each operand
 
 
 def _rescaler_arguments(unit: Rescaler) -> dict[str, Any]:
-    """Parameters, zero point and clip; numbers for a per-tensor unit, else arrays."""
+    """Parameters it holds, zero point and clip; numbers for a per-tensor unit, else arrays."""
     names = [field.name for field in fields(unit.parameters) if field.name != "factor"]
-    held = {name: getattr(unit.parameters, name) for name in names}
+    found = {name: getattr(unit.parameters, name) for name in names}
+    if unit.spec.takes_bias and found["addend"] is None:
+        found["addend"] = np.zeros(unit.n_channels, np.int64)
+    held = {name: values for name, values in found.items() if values is not None}
     if unit.spec.granularity is Granularity.PER_TENSOR:
         held = {name: _plain(values[0]) for name, values in held.items()}
     low, high = unit.clamp

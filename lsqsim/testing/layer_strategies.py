@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lsqsim.errors import SpecError
+from lsqsim.formats import IntFormat
 from lsqsim.layer import Layer
 from lsqsim.specs import (
     Activation,
@@ -17,6 +18,7 @@ from lsqsim.specs import (
     Granularity,
     LayerSpec,
     Layout,
+    QuantizerSpec,
 )
 from lsqsim.testing.array_operands import MAX_BIAS_BITS, bias_format, has_room_to_center, longest_k
 from lsqsim.testing.choices import Choice, Range, chosen, integers_in
@@ -180,11 +182,20 @@ def _weights(
 
 @st.composite
 def _biases(draw: st.DrawFn, datapath: DatapathSpec, n: int, steps: _Steps) -> dict[str, Any]:
-    """No bias, integers (those at the edges of the accumulator common), or reals."""
+    """No bias, integers (those at the edges of the accumulator common), or reals.
+
+    Reals only, of the size of outputs, where the rescaler takes the bias.
+    """
     kind = draw(st.sampled_from(_Bias))
     fmt, register = datapath.bias.format, bias_format(datapath.accumulator)
     if kind is _Bias.NONE:
         return {}
+    if datapath.rescaler.takes_bias:
+        output = IntFormat(min(datapath.rescaler.output.bits + 2, MAX_BIAS_BITS))
+        spec = QuantizerSpec(format=output, channel_axis=0)
+        step = np.broadcast_to(np.asarray(steps.output, np.float64), (n,))
+        reals = real_values(spec, (n,), step_size=step, dtypes=[np.float64], specials=False)
+        return {"bias": draw(reals)}
     if kind is _Bias.REAL and fmt.bits <= MAX_BIAS_BITS:
         spec = replace(datapath.bias, channel_axis=0 if np.ndim(steps.weight) else None)
         return {"bias": draw(real_values(spec, (n,), step_size=steps.input * steps.weight))}

@@ -34,6 +34,7 @@ from lsqsim.testing.rescaler_strategies import (
 _ROUND_UP = 1 << 10
 """What a float64 product below 2**63 can gain by rounding."""
 _LARGEST_ZERO = 1 << 61
+_LARGEST_ADDEND = 1 << 60
 _ROBUST_BITS = 45
 """Multipliers of so many bits survive the three roundings of a float64 factor."""
 _SMALL_TABLE = 16
@@ -94,6 +95,18 @@ def _multiplier_and_shift(
     return min(multiplier, greatest_multiplier(spec, acc_format, shift)), shift
 
 
+@st.composite
+def _addends(draw: st.DrawFn, scaling: FixedPoint, n_channels: int) -> np.ndarray | None:
+    """Biases at the product, small ones common; None sometimes, and where there is no place."""
+    fmt = scaling.addend
+    if fmt is None or not draw(st.integers(0, 3)):
+        return None
+    low, high = max(fmt.min, -_LARGEST_ADDEND), min(fmt.max, _LARGEST_ADDEND)
+    small = st.integers(max(low, -(1 << 16)), min(high, 1 << 16))
+    values = small | st.sampled_from([low, high]) | st.integers(low, high)
+    return np.array(draw(st.lists(values, min_size=n_channels, max_size=n_channels)), np.int64)
+
+
 def _float_factors(spec: RescalerSpec, acc_format: IntFormat, width: int) -> st.SearchStrategy:
     """Floats of ``width`` bits, those with few significant bits (hence ties) common."""
     room = 61 - largest_magnitude(acc_format, spec.input_offset).bit_length()
@@ -135,7 +148,11 @@ def rescaler_parameters(
             pair = _multiplier_and_shift(spec, acc_format)
             pairs = draw(st.lists(pair, min_size=n_channels, max_size=n_channels))
             table = np.array(pairs, np.int64).reshape(-1, 2)
-            return FixedPointParameters(multiplier=table[:, 0], shift=table[:, 1])
+            return FixedPointParameters(
+                multiplier=table[:, 0],
+                shift=table[:, 1],
+                addend=draw(_addends(spec.scaling, n_channels)),
+            )
         case FloatScale():
             width = 32 if spec.scaling.width is FloatWidth.FLOAT32 else 64
             factor = _float_factors(spec, acc_format, width)

@@ -84,6 +84,7 @@ def _fixed_points(
                 st.none() | wider if multiplier.bits < MAX_BITS else st.none(),
             )
         ),
+        addend=draw(chosen(fields["addend"], st.none())),
     )
 
 
@@ -96,13 +97,16 @@ def fixed_points(  # noqa: PLR0913 - a keyword for each choice of the hardware
     left_register: Choice[RegisterSpec | None] = None,
     product: Choice[ProductArithmetic] = None,
     reduced_from: Choice[IntFormat | None] = None,
+    addend: Choice[IntFormat | None] = None,
     room: int = MAX_SHIFT,
 ) -> st.SearchStrategy[FixedPoint]:
     """Multiplier-and-shift scalings.
 
     ``st.none()`` for a register, ``first_shift`` or ``reduced_from`` leaves it
-    out. ``shifts`` bounds min_shift and max_shift. ``room`` is the number of
-    bits the accumulator can be shifted left: at max_shift, the unit then is
+    out; there is no ``addend`` unless one is given, together with an exact
+    ``product`` and for per-channel rescalers. ``shifts`` bounds min_shift and
+    max_shift. ``room`` is the number of bits the accumulator can be shifted
+    left: at max_shift, the unit then is
     within its widths.
     """
     low, high = ends_of("shifts", shifts, *SHIFTS)
@@ -118,6 +122,7 @@ def fixed_points(  # noqa: PLR0913 - a keyword for each choice of the hardware
         "left_register": left_register,
         "product": product,
         "reduced_from": reduced_from,
+        "addend": addend,
     }
     return _fixed_points((low, high), room, fields)
 
@@ -169,13 +174,15 @@ def _rescaler_specs(
     output = draw(chosen(fields["output"], formats))
     saturates = counts or output.narrow
     registers = st.none() if counts else st.none() | register_specs()
+    takes_bias = isinstance(scaling, FixedPoint) and scaling.addend is not None
+    granularities = [Granularity.PER_CHANNEL] if takes_bias else list(Granularity)
     return RescalerSpec(
         output=output,
         scaling=scaling,
         overflow=draw(
             chosen(fields["overflow"], st.just(Overflow.SATURATE) if saturates else overflows())
         ),
-        granularity=draw(chosen(fields["granularity"], st.sampled_from(Granularity))),
+        granularity=draw(chosen(fields["granularity"], st.sampled_from(granularities))),
         input_offset=offset,
         intermediate=draw(chosen(fields["intermediate"], registers)),
         clamp_point=draw(chosen(fields["clamp_point"], st.sampled_from(ClampPoint))),

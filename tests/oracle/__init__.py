@@ -5,7 +5,7 @@ NumPy, the kernels or a unit, so a bug cannot be shared.
 """
 
 from oracle.floats import fl32, fl64
-from oracle.folding import Parameters, factor_of, fold, fold_error
+from oracle.folding import Parameters, factor_of, fold, fold_bias, fold_error
 from oracle.layers import conv2d_operands, conv2d_output_size, linear_operands
 from oracle.narrowing import noise_values, round_fraction, store, store_format
 from oracle.quantizer import quantize, quotient
@@ -22,6 +22,7 @@ __all__ = [
     "fl32",
     "fl64",
     "fold",
+    "fold_bias",
     "fold_error",
     "linear_operands",
     "noise_values",

@@ -21,6 +21,7 @@ class Parameters:
     shift: int = 0
     scale: Fraction = Fraction(1)
     thresholds: tuple[int, ...] = ()
+    addend: int = 0
 
 
 def factor_of(s_x: float, s_w: float, s_y: float) -> Fraction:
@@ -84,6 +85,20 @@ def largest_shift(factor: Fraction, multiplier: IntFormat, shifts: range) -> tup
 
 def value_bits(f: IntFormat) -> int:
     return f.max.bit_length()
+
+
+def fold_bias(scaling: FixedPoint, shift: int, b: float, s_y: float) -> int:
+    """B: b / s_y, in float64, in units of what one step of the product means."""
+    units = finite(fl64(Fraction(b) / Fraction(s_y))) * power_of_two(shifted_out(scaling, shift))
+    fmt = scaling.addend
+    return min(max(round_fraction(units, Rounding.TIES_POS), fmt.min), fmt.max)
+
+
+def shifted_out(scaling: FixedPoint, shift: int) -> int:
+    """R': bits of the product below a code."""
+    if scaling.first_shift is not None and scaling.left_register is not None:
+        return max(shift, scaling.first_shift.shift)
+    return max(shift, 0)
 
 
 def fold_power_of_two(scaling: PowerOfTwo, factor: Fraction) -> Parameters:

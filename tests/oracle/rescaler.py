@@ -99,7 +99,7 @@ def scaled(
 def one_rounding(a1: int, scaling: FixedPoint, p: Parameters, noise: int) -> Scaled:
     left, right = max(-p.shift, 0), max(p.shift, 0)
     a2 = stored(a1 * 2**left, scaling.left_register)
-    product = Fraction(a2 * p.multiplier)
+    product = Fraction(a2 * p.multiplier + p.addend)
     if scaling.product is ProductArithmetic.FLOAT64:
         product = finite(fl64(finite(fl64(a2)) * finite(fl64(p.multiplier))))
     return product, None, shifted_right(product, right, scaling.rounding, noise)
@@ -114,7 +114,7 @@ def two_roundings(
     else:
         left, f = max(first.shift - p.shift, 0), first.shift
     a2 = stored(a1 * 2**left, scaling.left_register)
-    product = Fraction(a2 * p.multiplier)
+    product = Fraction(a2 * p.multiplier + p.addend)
     high = shifted_right(product, f, first.rounding)
     h = stored(high, first.register)
     return product, h, shifted_right(Fraction(h), right, scaling.rounding, noise)

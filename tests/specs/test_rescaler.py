@@ -96,6 +96,20 @@ class TestRefusals:
         with pytest.raises(SpecError, match="a wrapping output has no narrow range, got int8-narr"):
             RescalerSpec(output=narrow, overflow=Overflow.WRAP)
 
+    def test_a_bias_joins_an_exact_product(self):
+        FixedPoint(addend=INT8)
+        with pytest.raises(SpecError, match="a bias joins an exact product only: leave addend out"):
+            FixedPoint(addend=INT8, product=ProductArithmetic.FLOAT64)
+
+    def test_a_bias_is_the_channels(self):
+        scaling = FixedPoint(addend=INT8)
+        spec = RescalerSpec(output=INT8, scaling=scaling, granularity=Granularity.PER_CHANNEL)
+        assert spec.takes_bias
+        assert not RescalerSpec(output=INT8).takes_bias
+        assert not RescalerSpec(output=INT8, scaling=PowerOfTwo()).takes_bias
+        with pytest.raises(SpecError, match="joins the product is the channel's: set granularity"):
+            RescalerSpec(output=INT8, scaling=scaling)
+
     @pytest.mark.parametrize("offset", [-(1 << 62), (1 << 62) - 1])
     def test_legal_offsets(self, offset):
         assert RescalerSpec(output=INT8, input_offset=offset).input_offset == offset
@@ -122,7 +136,33 @@ class TestRefusals:
             Thresholds(rounding=StochasticRounding())
 
 
+class TestShifts:
+    @pytest.mark.parametrize(
+        ("first", "register", "shift", "right"),
+        [
+            (None, None, 3, 3),
+            (None, None, -3, 0),
+            (5, None, 3, 3),
+            (5, None, 9, 9),
+            (5, None, -3, 0),
+            (5, RegisterSpec(bits=32), 3, 5),
+            (5, RegisterSpec(bits=32), -3, 5),
+            (5, RegisterSpec(bits=32), 9, 9),
+        ],
+    )
+    def test_right(self, first, register, shift, right):
+        """All that the product loses."""
+        first_shift = None if first is None else FirstShift(shift=first)
+        scaling = FixedPoint(first_shift=first_shift, left_register=register)
+        assert scaling.split(shift).right == right
+
+
 class TestGolden:
+    def test_addend(self):
+        scaling = FixedPoint(addend=IntFormat(40))
+        assert scaling.to_toml().endswith('product = "exact"\naddend = "int40"\n')
+        assert FixedPoint.from_toml(scaling.to_toml()) == scaling
+
     def test_first_shift(self):
         text = """\
 shift = 31

@@ -1,5 +1,7 @@
 """Tests for lsqsim.specs.toml: every specification to TOML and back, and what is refused."""
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 
@@ -7,6 +9,7 @@ import lsqsim.formats as formats_module
 import lsqsim.specs as specs_module
 from lsqsim.errors import SpecError
 from lsqsim.formats import IntFormat, StochasticRounding
+from lsqsim.learn.graph import GlobalAveragePoolNode
 from lsqsim.specs import (
     AccumulatorSpec,
     Conv2dSpec,
@@ -19,7 +22,7 @@ from lsqsim.specs import (
     StageSpec,
     Thresholds,
 )
-from lsqsim.specs.toml import kind_name
+from lsqsim.specs.toml import Spec, kind_name, to_table
 from strategies import specs
 
 NAMES = vars(formats_module) | vars(specs_module)
@@ -57,6 +60,7 @@ class TestWorkedExamples:
             (PowerOfTwo, "power_of_two"),
             (Thresholds, "thresholds"),
             (Conv2dSpec, "conv2d"),
+            (GlobalAveragePoolNode, "global_average_pool"),
         ],
     )
     def test_kind_names(self, cls, name):
@@ -297,3 +301,71 @@ class TestWrongTypesInCode:
     def test_frozen(self):
         with pytest.raises(AttributeError):
             StageSpec(bits=8).bits = 9  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample(Spec):
+    """Fields of the kinds that no specification of the datapath has."""
+
+    word: str
+    ratio: float = 0.5
+    choices: tuple[FixedPoint | PowerOfTwo, ...] = ()
+    same: tuple[LinearSpec, ...] = ()
+
+
+class TestOtherFields:
+    """Real numbers, strings, and tuples of several specifications."""
+
+    def test_reads_back_equal(self):
+        sample = Sample(
+            word='a "b"',
+            ratio=1e-5,
+            choices=(PowerOfTwo(max_shift=9), FixedPoint(), PowerOfTwo()),
+            same=(LinearSpec(),),
+        )
+        assert Sample.from_toml(sample.to_toml()) == sample
+
+    def test_only_choices_carry_their_kind(self):
+        table = to_table(Sample(word="w", choices=(FixedPoint(),), same=(LinearSpec(),)))
+        assert table["choices"][0]["kind"] == "fixed_point"
+        assert "kind" not in table["same"][0]
+
+    def test_an_integer_is_a_real_number(self):
+        sample = Sample.from_toml('word = "w"\nratio = 2')
+        assert (sample.ratio, type(sample.ratio)) == (2.0, float)
+        assert Sample(word="w", ratio=2) == sample
+        assert Sample.from_toml(Sample(word="w", ratio=2).to_toml()) == sample
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ('word = "w"\nratio = "2"', "ratio must be a real number, got '2'"),
+            ('word = "w"\nratio = true', "ratio must be a real number, got True"),
+            ("word = 3", "word must be a string, got 3"),
+            ('word = "w"\nchoices = [3]', r"choices\[0\] must be a table, got 3"),
+            ('word = "w"\nchoices = [{}]', r"choices\[0\].kind must be one of fixed_point, power"),
+            (
+                'word = "w"\nchoices = [{ kind = "power_of_two", bits = 3 }]',
+                r"unknown key choices\[0\].bits",
+            ),
+        ],
+    )
+    def test_wrong_values(self, text, message):
+        with pytest.raises(SpecError, match=message):
+            Sample.from_toml(text)
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"word": 3}, "Sample.word must be a string, got 3"),
+            ({"word": "w", "ratio": "2"}, "Sample.ratio must be a real number, got '2'"),
+            ({"word": "w", "ratio": True}, "Sample.ratio must be a real number, got True"),
+            (
+                {"word": "w", "choices": (LinearSpec(),)},
+                "Sample.choices must be a tuple of FixedPoint or PowerOfTwo, got ",
+            ),
+        ],
+    )
+    def test_wrong_types_in_code(self, fields, message):
+        with pytest.raises(SpecError, match=message):
+            Sample(**fields)

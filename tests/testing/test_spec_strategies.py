@@ -1,5 +1,7 @@
 """Tests for the strategies of specifications: legal, within bounds, and as varied as they say."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -27,9 +29,11 @@ from lsqsim.specs import (
     Layout,
     PowerOfTwo,
     ProductArithmetic,
+    RescalerSpec,
     StepArithmetic,
     Thresholds,
     ZeroPointHandling,
+    simple_datapath,
 )
 
 INT8 = IntFormat(8)
@@ -202,3 +206,36 @@ class TestRefusals:
         testing.fixed_points(shifts=-9, room=9)
         with pytest.raises(SpecError, match=r"shift left by 9 bits at least, .* leaves 8"):
             testing.fixed_points(shifts=(-20, -9), room=8)
+
+
+class TestAddend:
+    """A bias at the product: drawn where the hardware has a place for it."""
+
+    def test_only_on_request(self):
+        assert all(s.addend is None for s in drawn(testing.fixed_points(), 20))
+        exact = ProductArithmetic.EXACT
+        scaling = testing.fixed_points(product=exact, addend=IntFormat(40))
+        assert all(s.addend == IntFormat(40) for s in drawn(scaling, 5))
+
+    def test_units_are_legal_and_per_channel(self):
+        scaling = testing.fixed_points(
+            product=ProductArithmetic.EXACT, addend=IntFormat(63), shifts=(0, 40)
+        )
+        scaling = scaling.filter(lambda s: s.first_shift is None)
+        specs = testing.rescaler_specs(scaling=scaling, input_offset=st.just(0))
+        for unit in drawn(testing.rescalers(specs), 30):
+            assert unit.spec.granularity is Granularity.PER_CHANNEL
+
+    def test_calls_and_layers(self):
+        scaling = FixedPoint(addend=IntFormat(30), min_shift=-8)
+        datapath = simple_datapath(per_channel=True)
+        rescaler = replace(datapath.rescaler, scaling=scaling)
+        spec = replace(datapath, rescaler=rescaler)
+        calls = drawn(testing.datapath_calls(spec), 30)
+        assert {call.arguments["addend"].any() for call in calls} == {True, False}
+        assert not any(call.arguments["bias"].any() for call in calls)
+
+    def test_per_tensor_calls_have_none(self):
+        spec = RescalerSpec(output=IntFormat(8))
+        [call] = drawn(testing.rescaler_calls(spec, acc_format=IntFormat(16)), 1)
+        assert "addend" not in call.arguments
