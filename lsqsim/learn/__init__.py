@@ -1,0 +1,1 @@
+"""The gradient engine: the patent's computing node, which learns every step size."""
