@@ -1,0 +1,1 @@
+"""Networks on the integers: graphs of layers, additions and pools between which codes pass."""
