@@ -32,6 +32,31 @@ from .chain import (
 from .compare import (
     Comparison as Comparison,
 )
+from .coupling.evaluation import (
+    IntegerEvaluation as IntegerEvaluation,
+    evaluate_on_integers as evaluate_on_integers,
+)
+from .coupling.fold import (
+    FoldedNetwork as FoldedNetwork,
+    fold_model as fold_model,
+)
+from .coupling.hardware import (
+    HardwareSpec as HardwareSpec,
+)
+from .coupling.replay import (
+    HardwareReplay as HardwareReplay,
+)
+from .data_sets.augmentation import (
+    Augmentation as Augmentation,
+    Flip as Flip,
+)
+from .data_sets.loading import (
+    load_data_set as load_data_set,
+)
+from .data_sets.samples import (
+    DataSet as DataSet,
+    Samples as Samples,
+)
 from .datapath import (
     CompiledLayer as CompiledLayer,
     LayerResult as LayerResult,
@@ -69,8 +94,49 @@ from .layer_file import (
     load_layer as load_layer,
     save_layer as save_layer,
 )
+from .learn.checkpoint import (
+    Checkpoint as Checkpoint,
+    load_training as load_training,
+)
+from .learn.graph import (
+    GraphSpec as GraphSpec,
+)
+from .learn.hooks import (
+    Hooks as Hooks,
+)
+from .learn.model import (
+    Mode as Mode,
+    Model as Model,
+)
+from .learn.placement import (
+    QuantizationPolicy as QuantizationPolicy,
+    quantized as quantized,
+)
+from .learn.quantizer import (
+    LearnedQuantizer as LearnedQuantizer,
+)
+from .learn.rule import (
+    StepRule as StepRule,
+)
+from .learn.training import (
+    Trainer as Trainer,
+)
+from .learn.training_spec import (
+    TrainingSpec as TrainingSpec,
+)
 from .matmul_array import (
     MatmulArray as MatmulArray,
+)
+from .network.comparison import (
+    compare_network as compare_network,
+)
+from .network.network import (
+    Keep as Keep,
+    Network as Network,
+)
+from .network.network_file import (
+    load_network as load_network,
+    save_network as save_network,
 )
 from .observed.layers import (
     observe_layer as observe_layer,

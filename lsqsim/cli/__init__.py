@@ -8,6 +8,7 @@ import click
 from lsqsim.cli import options as opt
 from lsqsim.cli.parameters import FILE, OVERFLOWS, TILES, WIDTHS
 from lsqsim.cli.program import UNSAFE, Program, print_version
+from lsqsim.cli.training import train
 
 _MAX_SEED = (1 << 32) - 1
 
@@ -40,6 +41,7 @@ def main(ctx: click.Context) -> None:
 @main.command()
 @_layer
 @click.argument("inputs", type=FILE, metavar="INPUT.npy")
+@click.option("--node", metavar="NAME", help="Report on one node of a network.")
 @opt.datapath_options
 @click.option(
     "--codes", is_flag=True, help="The input holds integer codes, not real values to quantize."
@@ -49,7 +51,7 @@ def main(ctx: click.Context) -> None:
 @click.option("--by-channel", is_flag=True, help="Count overflows by output channel, too.")
 @opt.as_json
 def simulate(*, as_json: bool, **options: Any) -> None:
-    """Run a layer on an input and compare with the float reference.
+    """Run a layer, or a network, on an input and compare with the float reference.
 
     LAYER.npz holds weight (real) or weight_codes (integers), with two axes for a linear layer
     and four for a convolution; it may hold bias or bias_codes, input_step, weight_step,
@@ -59,6 +61,11 @@ def simulate(*, as_json: bool, **options: Any) -> None:
     float reference.
 
     INPUT.npy holds real inputs: (..., K) for a linear layer, (n, c, h, w) for a convolution.
+
+    In place of a layer, LAYER.npz may hold an integer network, as training saves it: its nodes
+    have their own datapaths, and its input is (n, h, w, c) or (n, features). --trace then writes
+    the codes of all nodes. With --node naming a layer, the report, --trace and --output are that
+    layer's, on the codes that reach it.
     """
     widths = opt.take_widths(options, has_datapath=options["datapath"] is not None)
     commands = _commands()
@@ -74,7 +81,8 @@ def describe(*, layer: Path | None, as_toml: bool, as_json: bool, **options: Any
     """Describe a datapath in words: every unit, width and rounding.
 
     With a layer, also its shapes, the range of its codes, and multiplier, shift and fold error
-    of its channels. `lsqsim describe --acc-bits 16 --toml > my.toml` starts a TOML file.
+    of its channels; with a network, the same of its nodes. `lsqsim describe --acc-bits 16 --toml >
+    my.toml` starts a TOML file.
     """
     if as_toml and as_json:
         raise click.UsageError("--toml and --json are two forms of one output: give one of them")
@@ -92,6 +100,9 @@ def describe(*, layer: Path | None, as_toml: bool, as_json: bool, **options: Any
 def demo(*, seed: int, save: Path | None, as_json: bool) -> None:
     """Run a small trained network on narrower and narrower datapaths."""
     _commands().demonstrate(seed=seed, save=save, as_json=as_json)
+
+
+main.add_command(train)
 
 
 @main.command()

@@ -7,6 +7,8 @@ from lsqsim.commands.demonstration import demonstrate
 from lsqsim.commands.description import describe, print_toml
 from lsqsim.commands.network import NetworkFiles
 from lsqsim.commands.simulation import Simulation, simulate
+from lsqsim.commands.training import train
+from lsqsim.commands.training_arguments import Training
 from lsqsim.widths import Widths
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "Certification",
     "NetworkFiles",
     "Simulation",
+    "Training",
     "Widths",
     "budget",
     "certify",
@@ -22,4 +25,5 @@ __all__ = [
     "describe",
     "print_toml",
     "simulate",
+    "train",
 ]

@@ -8,12 +8,19 @@ import numpy as np
 
 from lsqsim.calibration import missing_step_sizes
 from lsqsim.commands.loading import as_codes, calibrate, check_paths, choose_datapath
+from lsqsim.commands.network_simulation import (
+    NetworkSimulation,
+    refuse_widths,
+    simulate_network,
+)
 from lsqsim.commands.terminal import Tell, make_console, print_json, progress
 from lsqsim.compare import compare
 from lsqsim.datapath import CompiledLayer
+from lsqsim.errors import DataError
 from lsqsim.files import load_array, npy_writer, npz_writer, write_files
 from lsqsim.layer_file import load_layer
-from lsqsim.report import print_simulation, simulation_report
+from lsqsim.network.network_file import load_if_network
+from lsqsim.report import print_network, print_simulation, simulation_report
 from lsqsim.widths import Widths
 
 
@@ -29,10 +36,11 @@ class Simulation:
     trace: Path | None
     output: Path | None
     by_channel: bool
+    node: str | None = None
 
 
 def simulate(arguments: Simulation, *, as_json: bool) -> None:
-    """Run a layer on an input, write what is asked for, and print the report."""
+    """Run a layer or a network on an input, write what is asked for, and print the report."""
     inputs = (
         ("the layer", arguments.layer),
         ("the input", arguments.inputs),
@@ -44,11 +52,30 @@ def simulate(arguments: Simulation, *, as_json: bool) -> None:
         report = _simulate(arguments, tell)
     if as_json:
         print_json(report)
+    elif "nodes" in report:
+        print_network(report, make_console())
     else:
         print_simulation(report, make_console())
 
 
 def _simulate(arguments: Simulation, tell: Tell) -> dict[str, Any]:
+    network = load_if_network(arguments.layer)
+    if network is not None:
+        refuse_widths(arguments.datapath, arguments.widths)
+        return simulate_network(
+            network,
+            NetworkSimulation(
+                inputs=arguments.inputs,
+                node=arguments.node,
+                codes=arguments.codes,
+                trace=arguments.trace,
+                output=arguments.output,
+                by_channel=arguments.by_channel,
+            ),
+            tell,
+        )
+    if arguments.node is not None:
+        raise DataError(f"--node names a node of a network, but {arguments.layer} holds a layer")
     layer = load_layer(arguments.layer)
     inputs = load_array(arguments.inputs)
     spec = choose_datapath(arguments.datapath, arguments.widths, layer, inputs)

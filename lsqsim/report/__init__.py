@@ -14,6 +14,8 @@ from lsqsim.report.content import (
     overflow_report,
     simulation_report,
 )
+from lsqsim.report.network import network_report
+from lsqsim.report.network_tables import print_network
 from lsqsim.report.tables import print_description, print_simulation
 from lsqsim.report.words import unit_rows
 
@@ -29,10 +31,12 @@ __all__ = [
     "draw_budget",
     "factor_report",
     "layer_report",
+    "network_report",
     "overflow_report",
     "print_budget",
     "print_certificate",
     "print_description",
+    "print_network",
     "print_simulation",
     "require_drawable",
     "simulation_report",
