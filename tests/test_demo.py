@@ -2,37 +2,34 @@
 
 import io
 import json
+import os
 import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
-from numba.core import config
 from rich.console import Console
 
 from lsqsim.datapath import CompiledLayer
-from lsqsim.demo import DESIGNS, Design, network, print_demo, run_demo, runs as demo_runs, save_demo
-from lsqsim.demo.saving import simulate_command
+from lsqsim.demo import DESIGNS, Design, print_demo, run_demo, runs as demo_runs, save_demo
+from lsqsim.demo.runs import flat_pixels
+from lsqsim.demo.saving import network_command, simulate_command
 from lsqsim.demo.summary import summary
 from lsqsim.errors import DataError, LsqsimError, SpecError
 from lsqsim.files import load_array, load_datapath
 from lsqsim.formats import IntFormat, Overflow
 from lsqsim.layer_file import load_layer
+from lsqsim.network.network_file import load_network
 from lsqsim.specs import FanIn, StageSpec
 
 pytest.importorskip("sklearn", reason="the demonstration needs scikit-learn")
 
-FEW_IMAGES = 20
-"""As plain Python, kernels need a minute for all of them."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fewer_images_without_compiler():
-    with pytest.MonkeyPatch.context() as patch:
-        if config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
-            patch.setattr(network, "N_TEST", FEW_IMAGES)
-        yield
+pytestmark = pytest.mark.skipif(
+    os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"),
+    reason="as plain Python, the training would take an hour",
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,27 +39,21 @@ def steps():
 
 
 @pytest.fixture(scope="module")
-def trained():
-    """The network of the one run that all tests share."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def result(steps, trained):
-    def train(digits, *, seed):
-        trained.append(network.train(digits, seed=seed))
-        return trained[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo_runs, "train", train)
-        return run_demo(progress=lambda *step: steps.append(step))
+def result(steps):
+    """The one run that all tests share."""
+    return run_demo(progress=lambda *step: steps.append(step))
 
 
 @pytest.fixture
-def run_again(result, trained, monkeypatch):
-    """Run other designs on the same network, without training it again."""
+def run_again(result, monkeypatch):
+    """Run other designs on the same networks, without training them again."""
     assert result.seed == 0
-    monkeypatch.setattr(demo_runs, "train", lambda *_, **__: trained[0])
+
+    def learned(_model, _data_set, bits, **_):
+        return result.learned[bits]
+
+    monkeypatch.setattr(demo_runs, "train_float", lambda *_, **__: result.learned[8].model)
+    monkeypatch.setattr(demo_runs, "learn", learned)
     return lambda *names: run_demo(designs=[Design.parse(name) for name in names])
 
 
@@ -132,37 +123,60 @@ class TestDesign:
             Design(weight_bits=4, activation_bits=4, acc_bits=12, tile=16)
 
 
-class TestNetwork:
+class TestLearning:
     def test_float_network_has_learned(self, result):
-        assert result.float_accuracy >= (0.95 if len(result.digits.test_classes) == 600 else 0.9)
+        assert result.float_accuracy >= 0.95
+
+    def test_learned_steps_beat_calibrated_ones_at_2_bits(self, result):
+        """By 8 points or more; about 15 for this seed, 9 .. 15 for others."""
+        assert result.learned[2].accuracy_gain > 0.08
+
+    def test_learned_accuracy_is_near_the_float_networks(self, result):
+        for bits, most_lost in ((8, 0.01), (4, 0.015), (3, 0.025), (2, 0.04)):
+            assert result.learned[bits].accuracy > result.float_accuracy - most_lost, bits
+
+    def test_learned_steps_differ_as_in_the_paper(self, result):
+        """At 2 bits the weights' by tens of percent: they are not those of the least error."""
+        for i in (1, 2, 3):
+            assert result.learned[2].step_change(f"layer{i}.weight") > 0.1
+
+    def test_layers_have_the_learned_steps(self, result, runs):
+        for run in runs.values():
+            steps = result.learned[run.design.weight_bits].learned_steps
+            layers = [layer.compiled.layer for layer in run.layers]
+            inputs = [steps[name] for name in ("input_codes", "relu1", "relu2")]
+            assert [layer.input_step for layer in layers] == inputs
+            assert [layer.weight_step for layer in layers] == [
+                steps[f"layer{i}.weight"] for i in (1, 2, 3)
+            ]
+
+    def test_layers_have_the_learned_codes(self, result, runs):
+        for run in runs.values():
+            model = result.learned[run.design.weight_bits].model
+            for layer in run.layers:
+                name = layer.compiled.layer.name
+                codes = model.weight_quantizer(name).codes(model.array(f"{name}.weight"))
+                np.testing.assert_array_equal(layer.compiled.weight.codes, codes.T)
 
     def test_steps_pass_from_layer_to_layer(self, runs):
         layers = [run.compiled.layer for run in runs["w4a4p12"].layers]
-        assert layers[0].input_step == 1 / 15
         for before, after in pairwise(layers):
             assert before.output_step == after.input_step
-
-    def test_quantized_layers_have_the_float_network(self, result, runs):
-        """Weights and biases of all designs are the float network's own."""
-        float_layers = [run.compiled.layer for run in runs["w8a8p32"].layers]
-        coarse_layers = [run.compiled.layer for run in runs["w2a2p8"].layers]
-        for fine, coarse in zip(float_layers, coarse_layers, strict=True):
-            np.testing.assert_array_equal(fine.weight, coarse.weight)
-            np.testing.assert_array_equal(fine.bias, coarse.bias)
-        values = result.digits.test_pixels
-        for layer in float_layers:
-            values = values @ layer.weight.T + layer.bias
-            values = values if layer is float_layers[-1] else np.maximum(values, 0)
-        accuracy = (values.argmax(axis=1) == result.digits.test_classes).mean()
-        assert accuracy == result.float_accuracy
 
 
 class TestIntegers:
     def test_accuracy_at_8_bits_is_the_float_networks(self, result, runs):
-        assert abs(runs["w8a8p32"].integer_accuracy - result.float_accuracy) <= 0.005
+        assert abs(runs["w8a8p32"].integer_accuracy - result.float_accuracy) <= 0.01
 
-    def test_classes_at_8_bits_are_the_fake_quantized_ones(self, runs):
-        assert runs["w8a8p32"].agreement >= 0.999
+    @pytest.mark.parametrize("name", ["w8a8p32", "w4a4p12", "w3a3p10"])
+    def test_classes_are_the_trained_ones_where_nothing_overflows(self, runs, name):
+        assert runs[name].counts.overflowed == 0
+        assert runs[name].agreement >= 0.999
+
+    def test_classes_at_2_bits_are_the_trained_ones_but_for_ties(self, runs):
+        """One image of 600 has two largest outputs that float32 rounds apart."""
+        assert runs["w2a2p8"].counts.overflowed == 0
+        assert runs["w2a2p8"].agreement >= 0.995
 
     def test_narrow_codes_cost_accuracy(self, runs):
         assert runs["w2a2p8"].fake_quantized_accuracy < runs["w8a8p32"].fake_quantized_accuracy
@@ -174,7 +188,7 @@ class TestIntegers:
     def test_a_narrow_accumulator_overflows_and_loses_accuracy(self, runs):
         wide, narrow = runs["w4a4p12"], runs["w4a4p9"]
         assert narrow.counts.persistent > 0
-        assert narrow.integer_accuracy < wide.integer_accuracy - 0.2
+        assert narrow.integer_accuracy < wide.integer_accuracy - 0.05
 
     def test_wrapping_forgives_transient_overflow_and_saturating_does_not(self, runs):
         wraps, saturates = runs["w4a4p9"], runs["w4a4p9s"]
@@ -228,22 +242,30 @@ class TestRun:
         again = run_demo(designs=[Design.parse(name) for name in names]).to_dict()
         first = result.to_dict()
         kept = [run for run in first["designs"] if run["name"] in names]
-        assert again == first | {"designs": kept}
+        learned = [found for found in first["learned"] if found["bits"] in (8, 4)]
+        assert again == first | {"designs": kept, "learned": learned}
 
     def test_another_seed_gives_another_network(self, runs):
         other = run_demo(seed=1, designs=[Design.parse("w8a8p32")])
-        weight = runs["w8a8p32"].layers[0].compiled.layer.weight
-        assert (other.designs[0].layers[0].compiled.layer.weight != weight).any()
+        codes = runs["w8a8p32"].layers[0].compiled.weight.codes
+        assert (other.designs[0].layers[0].compiled.weight.codes != codes).any()
 
     def test_tells_its_progress(self, result, steps):
-        n = len(DESIGNS) + 1
+        n = 40 + 4 * 25 + len(DESIGNS)
         assert result.seed == 0
-        assert [step[1:] for step in steps] == [(i, n) for i in range(n + 1)]
-        assert [step[0] for step in (steps[0], steps[1], steps[-1])] == [
+        assert [step[1] for step in steps] == sorted(step[1] for step in steps)
+        assert {step[1] for step in steps} == set(range(n + 1))
+        assert {step[2] for step in steps} == {n}
+        assert list(dict.fromkeys(step[0] for step in steps)) == [
             "training the float network",
-            "running w8a8p32",
+            *(f"learning {bits}-bit step sizes" for bits in (8, 4, 3, 2)),
+            *(f"running {design.name}" for design in DESIGNS),
             "done",
         ]
+
+    def test_refuses_two_widths(self):
+        with pytest.raises(SpecError, match="of one width, got w4a8p16"):
+            run_demo(designs=[Design.parse("w4a8p16")])
 
     @pytest.mark.parametrize("seed", [-1, 1 << 32])
     def test_refuses_a_seed_out_of_range(self, seed):
@@ -273,7 +295,7 @@ class TestWalk:
         assert walk.accumulator == layer.result.accumulators[at]
         assert walk.exact_total == layer.result.overflow.total[at]
         assert walk.output_code == layer.result.output.codes[at]
-        assert walk.pixels == result.digits.test_pixels[walk.image].tolist()
+        assert walk.pixels == flat_pixels(result.data_set)[walk.image].tolist()
 
     def test_registers_follow_from_each_other(self, result):
         walk = result.walk
@@ -318,7 +340,8 @@ class TestSaved:
     def test_nothing_else_is_written(self, runs, saved):
         files = {path.relative_to(saved).as_posix() for path in saved.rglob("*") if path.is_file()}
         names = ("layer1", "layer2", "layer3")
-        assert files == {"classes.npy"} | {
+        networks = {f"w{bits}a{bits}.npz" for bits in (8, 4, 3, 2)}
+        assert files == {"classes.npy", "images.npy"} | networks | {
             f"{design}/{layer}{suffix}"
             for design in runs
             for layer in names
@@ -327,7 +350,20 @@ class TestSaved:
 
     def test_classes(self, result, saved):
         classes = load_array(saved / "classes.npy")
-        np.testing.assert_array_equal(classes, result.digits.test_classes)
+        np.testing.assert_array_equal(classes, result.data_set.test.labels)
+
+    def test_networks_run_to_the_same_classes(self, result, saved):
+        images = load_array(saved / "images.npy")
+        for bits in result.learned:
+            network = load_network(saved / f"w{bits}a{bits}.npz")
+            codes = network.codes(images)
+            expected = result.widest(bits).layers[-1].result.output.codes
+            np.testing.assert_array_equal(codes, expected)
+
+    def test_printed_network_command_names_files_that_are_there(self, result, saved):
+        words = network_command(result, saved).split()
+        assert words[:2] == ["lsqsim", "simulate"]
+        assert all(Path(word).is_file() for word in words[2:])
 
     def test_saving_again_replaces(self, result, saved):
         save_demo(result, saved)
@@ -355,6 +391,15 @@ class TestPrinted:
     def test_nothing_is_cut(self, result):
         assert "…" not in text_of(result)
 
+    def test_has_what_learning_gained(self, result):
+        lines = text_of(result).splitlines()
+        for bits, found in result.learned.items():
+            cells = next(line.split() for line in lines if line.startswith(f"{bits:>4} "))
+            assert cells[2:4] == [
+                f"{100 * found.calibrated_accuracy:.1f}", f"{100 * found.accuracy:.1f}"
+            ]  # fmt: skip
+            assert cells[7] == f"{100 * found.step_change('layer1.weight'):+.0f}"
+
     def test_has_every_design_with_its_accuracy(self, result):
         rows = text_of(result).splitlines()
         for run in result.designs:
@@ -378,7 +423,7 @@ class TestPrinted:
         assert "[red]" in text_of(result, saved=tmp_path / "[red]")
 
     def test_walk_with_one_accumulator_and_many_overflows(self, run_again):
-        narrow = run_again("w4a4p7")
+        narrow = run_again("w4a4p6")
         text = text_of(narrow)
         n = len(narrow.walk.overflows)
         assert n > 3
@@ -388,7 +433,7 @@ class TestPrinted:
     def test_summary_says_only_what_there_are_designs_for(self, result, runs):
         wide = replace(result, designs=(runs["w8a8p32"],))
         assert [sentence.split(":")[0] for sentence in summary(wide)] == [
-            "Codes of fewer bits, whatever the accumulator",
+            "Learned step sizes (calibrated ones, no training), whatever the accumulator",
             "Accumulator bits that hold every total of these images (of any)",
             summary(wide)[-1].split(":")[0],
         ]

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from examples import accumulation_order, digits_widths
+from examples import accumulation_order, digits_widths, narrow_accumulator
 
 ROOT = Path(__file__).parents[1]
+GRADIENTS = (ROOT / "docs" / "gradients.md").read_text()
 OVERFLOW = (ROOT / "docs" / "overflow.md").read_text()
 
 
@@ -84,6 +85,29 @@ class TestDigitsWidths:
             assert all(abs(int(a) - int(b)) <= 1 for a, b in pairs), (written, found)
 
 
+class TestNarrowAccumulator:
+    """What hardware in the loop brings back; shorter trainings than the script's."""
+
+    def test_the_loop_recovers_most(self):
+        trained = narrow_accumulator.train(0, float_epochs=12, epochs=6)
+        assert trained.accuracy > 0.9
+        assert min(trained.certified_bits.values()) > max(narrow_accumulator.RATES)
+        found = narrow_accumulator.survive(trained, 9, 0, epochs=5)
+        assert found.before < trained.accuracy
+        assert found.after > found.before
+
+    def test_table_of_the_document(self):
+        pattern = r"<!-- python examples/narrow_accumulator.py -->\n(.*?)\n<!-- end -->"
+        [text] = re.findall(pattern, GRADIENTS, re.DOTALL)
+        head, _, *rows = [
+            [c.strip() for c in line.strip("|").split("|")] for line in text.split("\n")
+        ]
+        assert head == list(narrow_accumulator.COLUMNS)
+        for row in rows:
+            wide, before, after = (float(row[i].rstrip("%")) for i in (2, 4, 5))
+            assert before < after - 5 < wide
+
+
 def test_order_table_of_the_document(neuron):
     """The neuron's figures, which depend on nothing but NumPy's generator."""
     text = _generated("python examples/accumulation_order.py")
@@ -92,7 +116,9 @@ def test_order_table_of_the_document(neuron):
         assert re.search(figures, text), name
 
 
-@pytest.mark.parametrize("name", ["accumulation_order.py", "digits_widths.py"])
+@pytest.mark.parametrize(
+    "name", ["accumulation_order.py", "digits_widths.py", "narrow_accumulator.py"]
+)
 def test_runs_as_a_script(name):
     shown = subprocess.run(
         [sys.executable, ROOT / "examples" / name, "--help"],

@@ -3,13 +3,20 @@
 import re
 from dataclasses import dataclass, replace
 
+from lsqsim.coupling import HardwareSpec
 from lsqsim.errors import SpecError
 from lsqsim.formats import IntFormat, Overflow
 from lsqsim.geometry import output_stationary, weight_stationary
-from lsqsim.specs import DatapathSpec, StageSpec, simple_datapath
+from lsqsim.specs import (
+    AccumulatorSpec,
+    DatapathSpec,
+    RescalerSpec,
+    StageSpec,
+    simple_datapath,
+)
 
-LOGITS = IntFormat(8)
-"""Format in which the last layer's outputs leave: signed, and wide enough to rank classes."""
+LOGITS = IntFormat(16)
+"""Format in which the last layer's outputs leave: signed, and fine enough to rank classes."""
 
 _NAME = re.compile(r"w(\d{1,2})a(\d{1,2})(?:t(\d{1,4})x(\d{1,2}))?p(\d{1,2})(s?)")
 
@@ -91,6 +98,14 @@ class Design:
             acc_overflow=self.overflow,
         )
 
+    def hardware(self) -> HardwareSpec:
+        """What the trained network is folded for; the accumulator adds the biases."""
+        return HardwareSpec(
+            accumulator=AccumulatorSpec(stages=self.stages),
+            rescaler=RescalerSpec(output=LOGITS),
+            logits=LOGITS,
+        )
+
     def datapath(self, *, output: IntFormat | None = None) -> DatapathSpec:
         """The datapath; outputs have the activations' format unless another is given."""
         spec = simple_datapath(
@@ -111,9 +126,9 @@ DESIGNS = tuple(
         Design.parse,
         (
             "w8a8p32",
-            "w8a8p19",
             "w8a8p18",
-            "w8a8p18s",
+            "w8a8p17",
+            "w8a8p17s",
             "w4a4p12",
             "w4a4p10",
             "w4a4p10s",

@@ -1,139 +1,160 @@
-"""A float network trained on scikit-learn's bundled digits, and its quantized layers."""
+"""The demonstration's network: trained on digits in floats, then its step sizes learned by LSQ."""
 
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lsqsim.calibration import error_minimizing_step_size
-from lsqsim.demo.designs import LOGITS
-from lsqsim.errors import LsqsimError
-from lsqsim.formats import IntFormat
-from lsqsim.layer import Layer
-from lsqsim.reference import reference_output
-from lsqsim.specs import Activation, LinearSpec
+from lsqsim.coupling import FoldedNetwork, HardwareSpec, calibrated_output_step, fold_model
+from lsqsim.coupling.bias_grid import biases_on_grid
+from lsqsim.data_sets import DataSet
+from lsqsim.demo.designs import LOGITS, Design
+from lsqsim.learn.architectures import perceptron
+from lsqsim.learn.evaluation import evaluate
+from lsqsim.learn.model import Mode, Model
+from lsqsim.learn.placement import QuantizationPolicy, quantized
+from lsqsim.learn.rule import Positivity, StepRule, StepStart
+from lsqsim.learn.training import Trainer
+from lsqsim.learn.training_spec import TrainingSpec
 
-HIDDEN = (64, 32)
-N_TEST = 600
-LARGEST_PIXEL = 16
-_MAX_EPOCHS = 400
+FLOAT_RECIPE = TrainingSpec(epochs=40, batch_size=32, learning_rate=0.05)
+LSQ_RECIPE = TrainingSpec(epochs=25, batch_size=64, learning_rate=0.05)
+"""The same for all widths; weights and step sizes learn at once."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Digits:
-    """Handwritten digits, 8 x 8 pixels 0 .. 1 in steps of 1/16, and their classes 0 .. 9.
-
-    float64 (images, 64) and int64 (images,), each for training and for testing.
-    """
-
-    train_pixels: np.ndarray
-    train_classes: np.ndarray
-    test_pixels: np.ndarray
-    test_classes: np.ndarray
+_RULE = StepRule(start=StepStart.LEAST_SQUARES, positivity=Positivity.HALVE)
+_WIDE_BITS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Network:
-    """A trained float network: ReLU between layers, none behind the last.
+class LearnedNetwork:
+    """The float network on codes of one width, its step sizes learned.
 
     Attributes
     ----------
-    weights, biases
-        float64 (outputs, inputs) and (outputs,), one each a layer.
-    calibration
-        Real inputs of each layer on the training images, and the last layer's outputs.
+    bits
+        Of all codes but the outputs.
+    model
+        The network as training left it, biases rounded to what an accumulator
+        holds.
+    output_step
+        Real units a code of the last layer's outputs.
+    calibrated_steps, learned_steps
+        Step sizes by quantizer, first to last, before and after training: those
+        of least squared error, and those of LSQ.
+    calibrated_accuracy
+        Share of test images right with the float network's weights and
+        ``calibrated_steps``.
+    accuracy
+        The same with all that was learned.
+    predictions
+        Classes of the test images by ``model``, int64.
     """
 
-    weights: tuple[np.ndarray, ...]
-    biases: tuple[np.ndarray, ...]
-    calibration: tuple[np.ndarray, ...]
+    bits: int
+    model: Model
+    output_step: float
+    calibrated_steps: dict[str, float]
+    learned_steps: dict[str, float]
+    calibrated_accuracy: float
+    accuracy: float
+    predictions: np.ndarray
 
-    def layers(self, weight_bits: int, activation_bits: int) -> list[Layer]:
-        """The layers, step sizes of least squared error; each output step is the next input step.
+    @property
+    def accuracy_gain(self) -> float:
+        """What learning added to the accuracy."""
+        return self.accuracy - self.calibrated_accuracy
 
-        The first input step comes from the pixels' range: the largest code is a
-        pixel of 1.
-        """
-        activations = IntFormat(activation_bits, signed=False)
-        steps = [1 / activations.max]
-        steps += [error_minimizing_step_size(x, activations) for x in self.calibration[1:-1]]
-        steps += [error_minimizing_step_size(self.calibration[-1], LOGITS)]
-        return [
-            Layer(
-                name=f"layer{i + 1}",
-                spec=LinearSpec(activation=_activation(i, len(self.weights))),
-                weight=weight,
-                bias=bias,
-                input_step=steps[i],
-                weight_step=error_minimizing_step_size(weight, IntFormat(weight_bits)),
-                output_step=steps[i + 1],
-            )
-            for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True))
-        ]
+    def step_change(self, quantizer: str) -> float:
+        """Learned over calibrated step size, less 1."""
+        return self.learned_steps[quantizer] / self.calibrated_steps[quantizer] - 1
 
-    def classify(self, pixels: np.ndarray) -> np.ndarray:
-        """Classes by the float network, int64 (images,)."""
-        return _forward(self.weights, self.biases, pixels)[-1].argmax(axis=1)
+    def fold(self, design: Design) -> FoldedNetwork:
+        """The integer network on ``design``, whose accumulator takes the biases."""
+        return fold_model(self.model, design.hardware(), output_step=self.output_step)
 
-
-def load_digits() -> Digits:
-    """The bundled digits, split once and for all; LsqsimError without scikit-learn."""
-    try:
-        from sklearn import datasets, model_selection  # noqa: PLC0415 - optional, and slow
-    except ImportError:
-        raise LsqsimError(
-            "the demonstration needs scikit-learn for its digits and its float network: "
-            "pip install 'lsqsim[demo]'"
-        ) from None
-    pixels, classes = datasets.load_digits(return_X_y=True)
-    parts = model_selection.train_test_split(
-        pixels / LARGEST_PIXEL, classes, test_size=N_TEST, random_state=0, stratify=classes
-    )
-    train_pixels, test_pixels, train_classes, test_classes = map(np.asarray, parts)
-    return Digits(
-        train_pixels=train_pixels,
-        train_classes=train_classes,
-        test_pixels=test_pixels,
-        test_classes=test_classes,
-    )
-
-
-def train(digits: Digits, *, seed: int) -> Network:
-    """Train the float network; the same seed gives the same network on the same machine.
-
-    One thread: matrices this small gain nothing by more, and sums keep their order.
-    """
-    from sklearn.neural_network import MLPClassifier  # noqa: PLC0415 - optional, and slow
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - scikit-learn brings it
-
-    model = MLPClassifier(HIDDEN, random_state=seed, max_iter=_MAX_EPOCHS)
-    with threadpool_limits(limits=1), warnings.catch_warnings():
-        # A network that could still gain from more epochs serves as well here.
-        warnings.simplefilter("ignore")
-        model.fit(digits.train_pixels, digits.train_classes)
-    weights = tuple(np.ascontiguousarray(weight.T) for weight in model.coefs_)
-    biases = tuple(np.array(bias) for bias in model.intercepts_)
-    return Network(
-        weights=weights,
-        biases=biases,
-        calibration=tuple(_forward(weights, biases, digits.train_pixels)),
-    )
-
-
-def _activation(index: int, n_layers: int) -> Activation:
-    return Activation.RELU if index < n_layers - 1 else Activation.NONE
-
-
-def _forward(
-    weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], pixels: np.ndarray
-) -> list[np.ndarray]:
-    """Real inputs of each layer, then the last outputs."""
-    values = [pixels]
-    for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        spec = LinearSpec(activation=_activation(i, len(weights)))
-        unit = Layer(
-            spec=spec, weight=weight, bias=bias, input_step=1.0, weight_step=1.0, output_step=1.0
+    def unrounded_first_layer(self, pixels: np.ndarray) -> np.ndarray:
+        """What the first layer puts out without any rounding, float64 (images, neurons)."""
+        weight, bias = (
+            self.model.array(f"layer1.{key}").astype(np.float64) for key in ("weight", "bias")
         )
-        values.append(reference_output(unit, values[-1]))
-    return values
+        return np.maximum(pixels @ weight + bias, 0)
+
+
+def train_float(
+    data_set: DataSet, *, seed: int, after_epoch: Callable[[], None] | None = None
+) -> Model:
+    """Train the float network; the same seed gives the same network on the same machine."""
+    model = Model(perceptron(data_set.sample_shape, data_set.n_classes), seed)
+    Trainer(model, data_set, replace(FLOAT_RECIPE, seed=seed)).run(after_epoch)
+    return model
+
+
+def learn(
+    float_model: Model,
+    data_set: DataSet,
+    bits: int,
+    *,
+    seed: int,
+    after_epoch: Callable[[], None] | None = None,
+) -> LearnedNetwork:
+    """Go on from the float network with codes of ``bits`` bits; step sizes start calibrated.
+
+    Parameters
+    ----------
+    float_model : Model
+        What :func:`train_float` gave; it stays as it is.
+    data_set : DataSet
+        The digits.
+    bits : int
+        Of weights and activations, in the first and the last layer too: every
+        layer runs on the same array.
+    seed : int
+        Of the order of the images.
+    after_epoch : callable, optional
+        Called at the end of each epoch.
+
+    Raises
+    ------
+    SpecError
+        A width that can't be learned.
+    """
+    policy = QuantizationPolicy(
+        weight_bits=bits, activation_bits=bits, edge_bits=bits, stream_bits=bits,
+        activation_rule=_RULE, weight_rule=_RULE,
+    )  # fmt: skip
+    model = Model(quantized(float_model.graph, policy), seed)
+    model.load_state(model.state() | float_model.state())
+    images = data_set.real(data_set.train.values)
+    model.forward(images, Mode.TRAINING)  # where step sizes start
+    calibrated = _step_sizes(model)
+    before = evaluate(model, data_set, data_set.test)
+    Trainer(model, data_set, replace(LSQ_RECIPE, seed=seed)).run(after_epoch)
+    design = Design(weight_bits=bits, activation_bits=bits, acc_bits=_WIDE_BITS)
+    output_step = _round_biases(model, images, design.hardware())
+    after = evaluate(model, data_set, data_set.test)
+    return LearnedNetwork(
+        bits=bits,
+        model=model,
+        output_step=output_step,
+        calibrated_steps=calibrated,
+        learned_steps=_step_sizes(model),
+        calibrated_accuracy=before.accuracy,
+        accuracy=after.accuracy,
+        predictions=after.predictions,
+    )
+
+
+def _round_biases(model: Model, images: np.ndarray, hardware: HardwareSpec) -> float:
+    """Round biases to what an accumulator holds, for training and integers to have the same.
+
+    Returns the step size of the outputs.
+    """
+    assert hardware.logits == LOGITS
+    output_step = calibrated_output_step(model, images, hardware)
+    folded = fold_model(model, hardware, output_step=output_step)
+    model.load_state(model.state() | biases_on_grid(model, folded))
+    return output_step
+
+
+def _step_sizes(model: Model) -> dict[str, float]:
+    return {name: float(q.step_size[0]) for name, q in model.quantizers.items()}

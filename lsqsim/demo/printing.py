@@ -8,8 +8,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lsqsim.demo.learning_text import percent, print_learning
 from lsqsim.demo.results import DemoResult, DesignRun, LayerRun
-from lsqsim.demo.saving import simulate_command
+from lsqsim.demo.saving import network_command, simulate_command
 from lsqsim.demo.summary import summary
 from lsqsim.demo.walk_text import walk_lines
 
@@ -20,7 +21,7 @@ _LEGEND = (
     ("w4a4p10", "bits of weights, activations and accumulator, which wraps"),
     ("w4a4p10s", "an accumulator that saturates"),
     ("w4a4t16x9p12", "16 products each meet in a 9-bit register, those sums in 12 bits"),
-    ("fake quant.", "float64 that rounds where the integer datapath has codes"),
+    ("fake quant.", "the trained network, which rounds where the datapath has codes"),
     ("transient", "a sum left its register on the way, but the total fits;"),
     ("", "lost: it is not what the accumulator ends with"),
     ("persistent", "the total itself does not fit"),
@@ -40,12 +41,14 @@ def print_demo(result: DemoResult, console: Console, *, saved: Path | None = Non
         Where :func:`~lsqsim.demo.saving.save_demo` has put the files.
     """
     _print_head(result, console)
+    print_learning(result, console)
+    _print_designs_head(console)
     console.print(_network_table(result))
     console.print()
     for sentence in summary(result):
         _print_lines(console, _wrapped(f"- {sentence}", indent="  "))
     _print_layers(result, console)
-    digit = int(result.digits.test_classes[result.walk.image])
+    digit = int(result.data_set.test.labels[result.walk.image])
     _print_lines(console, ["", *walk_lines(result.walk, digit=digit)])
     _print_next_step(result, console, saved)
 
@@ -54,13 +57,16 @@ def _print_head(result: DemoResult, console: Console) -> None:
     layers = result.designs[0].layers
     sizes = "-".join(str(n) for n in (layers[0].shape[1], *(run.shape[2] for run in layers)))
     text = (
-        f"A float network ({sizes}, ReLU), trained on {len(result.digits.train_classes)} of "
-        f"scikit-learn's handwritten digits, classifies {_percent(result.float_accuracy)} % of "
-        f"{len(result.digits.test_classes)} other ones right. The same network, quantized, on "
-        f"integer datapaths:"
+        f"A float network ({sizes}, ReLU), trained on {len(result.data_set.train.labels)} of "
+        f"scikit-learn's handwritten digits, classifies {percent(result.float_accuracy)} % of "
+        f"{len(result.data_set.test.labels)} other ones right."
     )
+    _print_lines(console, _wrapped(text))
+
+
+def _print_designs_head(console: Console) -> None:
     legend = [f"  {word:<14}{meaning}" for word, meaning in _LEGEND]
-    _print_lines(console, [*_wrapped(text), "", *legend, ""])
+    _print_lines(console, ["", "The learned networks on integer datapaths:", "", *legend, ""])
 
 
 def _network_table(result: DemoResult) -> Table:
@@ -86,9 +92,9 @@ def _network_row(run: DesignRun) -> tuple[str, ...]:
     counts = run.counts
     return (
         run.design.name,
-        _percent(run.fake_quantized_accuracy),
-        _percent(run.integer_accuracy),
-        _percent(run.agreement),
+        percent(run.fake_quantized_accuracy),
+        percent(run.integer_accuracy),
+        percent(run.agreement),
         _share(counts.transient, counts.outputs),
         _share(run.n_transient_lost, counts.transient) if counts.transient else "",
         _share(counts.persistent, counts.outputs),
@@ -155,11 +161,13 @@ def _layer_row(run: LayerRun) -> tuple[str, ...]:
 
 
 def _print_next_step(result: DemoResult, console: Console, saved: Path | None) -> None:
-    where = f"Layers, inputs and datapaths are in {saved}."
+    where = f"Networks, layers, inputs and datapaths are in {saved}."
     if saved is None:
-        where = f"To keep layers, inputs and datapaths as files: lsqsim demo --save {_DIRECTORY}"
-    command = simulate_command(result, saved or _DIRECTORY)
+        where = f"To keep networks, layers and datapaths as files: lsqsim demo --save {_DIRECTORY}"
+    directory = saved or _DIRECTORY
+    command = simulate_command(result, directory)
     _print_lines(console, ["", where, "Then go on with the layer above, or any other:", *command])
+    _print_lines(console, ["or with a whole network:", network_command(result, directory)])
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
@@ -170,10 +178,6 @@ def _print_lines(console: Console, lines: Iterable[str]) -> None:
     """As they are: without markup and colors, and never broken, so that commands can be copied."""
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
 
 
 def _share(part: int, whole: int) -> str:

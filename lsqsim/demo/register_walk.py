@@ -7,7 +7,7 @@ import numpy as np
 from lsqsim.datapath import CompiledLayer, LayerResult
 from lsqsim.folding import FixedPointParameters
 from lsqsim.overflow import OverflowKind
-from lsqsim.reference import reference_from_codes, reference_output
+from lsqsim.reference import reference_from_codes
 from lsqsim.specs import DatapathSpec
 from lsqsim.walk import Addition, walk
 
@@ -45,7 +45,7 @@ class RegisterWalk:
     output_step
         Real units a code.
     float_output
-        The unquantized layer's output for the real pixels.
+        The trained layer's output for the real pixels, nothing rounded.
     """
 
     design: str
@@ -76,7 +76,11 @@ class RegisterWalk:
 
 
 def register_walk(
-    design: str, compiled: CompiledLayer, result: LayerResult, pixels: np.ndarray
+    design: str,
+    compiled: CompiledLayer,
+    result: LayerResult,
+    pixels: np.ndarray,
+    real_outputs: np.ndarray,
 ) -> RegisterWalk:
     """Walk through the first output that overflow has changed, or else the largest of all.
 
@@ -90,6 +94,8 @@ def register_walk(
         Its run on ``pixels``, observed.
     pixels : float array (images, K)
         Real inputs.
+    real_outputs : float array (images, N)
+        The layer's outputs for them, nothing rounded.
     """
     image, neuron = _choose(result)
     one = replace(result.input, codes=result.input.codes[image : image + 1])
@@ -126,7 +132,7 @@ def register_walk(
         formats=_formats(compiled.spec),
         exact_code=int(reference.codes[0, neuron]),
         output_step=float(traced.output.step_size),
-        float_output=float(reference_output(compiled.layer, pixels[image])[neuron]),
+        float_output=float(real_outputs[image, neuron]),
     )
 
 

@@ -6,12 +6,14 @@ import numpy as np
 
 from lsqsim.budget.bounds import layer_bounds
 from lsqsim.compare import Comparison
+from lsqsim.data_sets import DataSet
 from lsqsim.datapath import CompiledLayer, LayerResult
 from lsqsim.demo.designs import Design
-from lsqsim.demo.network import Digits
+from lsqsim.demo.network import LearnedNetwork
 from lsqsim.demo.register_walk import RegisterWalk
 from lsqsim.folding import FixedPointParameters
 from lsqsim.formats import signed_bits
+from lsqsim.network.network import Network
 from lsqsim.overflow import OverflowCounts
 
 
@@ -103,16 +105,19 @@ class DesignRun:
     ----------
     design
         Its widths.
+    network
+        The integer network, all in one.
     layers
         Its layers, first to last.
     fake_quantized_accuracy, integer_accuracy
-        Share of test images classified right: by float64 arithmetic that rounds
-        where the codes are, and by the integer datapath.
+        Share of test images classified right: by the network in training, which
+        rounds where the codes are, and by the integer datapath.
     agreement
         Share of test images that both give the same class.
     """
 
     design: Design
+    network: Network
     layers: tuple[LayerRun, ...]
     fake_quantized_accuracy: float
     integer_accuracy: float
@@ -160,11 +165,13 @@ class DemoResult:
     Attributes
     ----------
     seed
-        Of the float network's training.
-    digits
-        The images.
+        Of the training.
+    data_set
+        The images and their classes.
     float_accuracy
         Share of test images that the float network classifies right.
+    learned
+        By width of the codes, what was learned from there.
     designs
         One run each.
     walk
@@ -172,18 +179,33 @@ class DemoResult:
     """
 
     seed: int
-    digits: Digits
+    data_set: DataSet
     float_accuracy: float
+    learned: dict[int, LearnedNetwork]
     designs: tuple[DesignRun, ...]
     walk: RegisterWalk
+
+    def widest(self, bits: int) -> DesignRun:
+        """Of the designs on codes of ``bits`` bits, the first: that with the most room."""
+        return next(run for run in self.designs if run.design.weight_bits == bits)
 
     def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
         return {
             "seed": self.seed,
-            "n_train": len(self.digits.train_classes),
-            "n_test": len(self.digits.test_classes),
+            "n_train": len(self.data_set.train.labels),
+            "n_test": len(self.data_set.test.labels),
             "float_accuracy": self.float_accuracy,
+            "learned": [
+                {
+                    "bits": bits,
+                    "calibrated_accuracy": found.calibrated_accuracy,
+                    "accuracy": found.accuracy,
+                    "calibrated_steps": found.calibrated_steps,
+                    "learned_steps": found.learned_steps,
+                }
+                for bits, found in self.learned.items()
+            ],
             "designs": [run.to_dict() for run in self.designs],
             "walk": self.walk.to_dict(),
         }

@@ -20,12 +20,12 @@ def summary(result: DemoResult) -> list[str]:
 
 def _codes(result: DemoResult) -> Iterator[str]:
     accuracies = ", ".join(
-        f"{widths} {100 * runs[0].fake_quantized_accuracy:.1f} %"
-        for widths, runs in _by_widths(result).items()
+        f"{bits} bits {100 * found.accuracy:.1f} % ({100 * found.calibrated_accuracy:.1f} %)"
+        for bits, found in result.learned.items()
     )
     yield (
-        f"Codes of fewer bits, whatever the accumulator: {accuracies} right "
-        f"(float: {100 * result.float_accuracy:.1f} %)."
+        f"Learned step sizes (calibrated ones, no training), whatever the accumulator: "
+        f"{accuracies}; float {100 * result.float_accuracy:.1f} %."
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from lsqsim.demo.network import LARGEST_PIXEL
+from lsqsim.data_sets.digits import LARGEST_PIXEL
 from lsqsim.demo.register_walk import RegisterWalk
 
 _ROW = 8
@@ -25,7 +25,7 @@ def walk_lines(walk: RegisterWalk, *, digit: int) -> Iterator[str]:
 def _grids(walk: RegisterWalk) -> Iterator[str]:
     pixels = [round(value * LARGEST_PIXEL) for value in walk.pixels]
     columns = (
-        _column(f"pixels / {LARGEST_PIXEL}", pixels),
+        _column(f"pixels / {LARGEST_PIXEL:g}", pixels),
         _column(f"inputs, {walk.formats['input']}", walk.input_codes),
         _column(f"weights, {walk.formats['weight']}", walk.weight_codes),
         ["sums", *_first_sums(walk)],
@@ -71,7 +71,7 @@ def _registers(walk: RegisterWalk) -> Iterator[str]:
         f"{walk.formats['output']}"
     )
     yield f"real value    {_real(walk, walk.output_code)}"
-    yield f"reference     {_real(walk, walk.exact_code)}; float network {walk.float_output:.4f}"
+    yield f"reference     {_real(walk, walk.exact_code)}; unquantized {walk.float_output:.4f}"
 
 
 def _overflows(walk: RegisterWalk) -> Iterator[str]:
