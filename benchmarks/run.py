@@ -16,7 +16,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import bench_certificate, bench_matmul_array, bench_quantizer, bench_rescaler
+from benchmarks import (
+    bench_certificate,
+    bench_matmul_array,
+    bench_quantizer,
+    bench_rescaler,
+    bench_training_step,
+)
 from benchmarks.paired import Measurement
 
 UNITS = {
@@ -24,6 +30,7 @@ UNITS = {
     "matmul_array": bench_matmul_array,
     "rescaler": bench_rescaler,
     "certificate": bench_certificate,
+    "training_step": bench_training_step,
 }
 
 

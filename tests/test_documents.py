@@ -45,21 +45,22 @@ def equations_of(name: str) -> list[int]:
     return [int(n) for n in re.findall(r"^ {4}.*\((\d+)\)$", text, re.MULTILINE)]
 
 
-EQUATIONS = equations_of("quantization.md") + equations_of("overflow.md")
+WITH_EQUATIONS = ("quantization.md", "overflow.md", "gradients.md")
+EQUATIONS = [n for name in WITH_EQUATIONS for n in equations_of(name)]
 
 
 def test_equations_are_numbered_in_one_row():
-    """overflow.md goes on where quantization.md ends."""
+    """overflow.md goes on where quantization.md ends, and gradients.md where that ends."""
     assert list(range(1, len(EQUATIONS) + 1)) == EQUATIONS
-    assert equations_of("overflow.md")[0] == 15
+    assert [equations_of(name)[0] for name in WITH_EQUATIONS] == [1, 15, 26]
 
 
 def test_cited_equations_exist():
-    """Every equation number that code or a document cites stands in one of the two."""
+    """Every equation number that code or a document cites stands in one of them."""
     for source in [*(ROOT / "lsqsim").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]:
         for cited in re.findall(r"equations? (\d+)(?: (?:to|and) (\d+))?", source.read_text()):
             assert {int(n) for n in cited if n} <= set(EQUATIONS), source
-    for name in ("quantization.md", "overflow.md"):
+    for name in WITH_EQUATIONS:
         cited = re.findall(r"\((\d+)\)", (ROOT / "docs" / name).read_text())
         assert {int(n) for n in cited} <= set(EQUATIONS), name
 

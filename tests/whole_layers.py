@@ -42,6 +42,7 @@ from strategies import (
 )
 
 MAX_ACC_BITS = 20
+EXACT = ProductArithmetic.EXACT
 
 factors = st.sampled_from([0.25, 0.5, 1.0]) | st.floats(0.1, 1)
 """Real units a code, and scales of them."""
@@ -127,10 +128,11 @@ def small_fixed_points(draw):
         min_shift=-10,
         max_shift=draw(st.sampled_from([62, 40, 10])),
         rounding=draw(any_roundings),
-        first_shift=draw(st.none() | firsts) if product is ProductArithmetic.EXACT else None,
+        first_shift=draw(st.none() | firsts) if product is EXACT else None,
         left_register=draw(st.none() | small_registers),
         product=product,
         reduced_from=IntFormat(42, signed=False) if draw(st.booleans()) else None,
+        addend=draw(st.none() | formats(max_bits=24)) if product is EXACT else None,
     )
 
 
@@ -143,11 +145,13 @@ def small_rescalers(draw):
     scaling = draw(small_scalings)
     counted = isinstance(scaling, Thresholds)
     output = draw(formats(max_bits=4 if counted else 10))
+    takes_bias = isinstance(scaling, FixedPoint) and scaling.addend is not None
+    granularities = [Granularity.PER_CHANNEL] if takes_bias else list(Granularity)
     return RescalerSpec(
         output=output,
         scaling=scaling,
         overflow=Overflow.SATURATE if counted or output.narrow else draw(overflows),
-        granularity=draw(st.sampled_from(Granularity)),
+        granularity=draw(st.sampled_from(granularities)),
         input_offset=draw(st.integers(-9, 9)),
         intermediate=None if counted else draw(st.none() | small_registers),
         clamp_point=draw(st.sampled_from(ClampPoint)),
@@ -209,13 +213,17 @@ def layers(draw, sizes, spec):
     x_step = draw(factors)
     w_step = draw(each) if spec.weight.channel_axis == 0 else draw(factors)
     w_format, b_format = spec.weight.format, spec.bias.format
+    y_step = draw(output_steps(sizes, spec, x_step, w_step))
     codes_given, bias_kind = draw(st.booleans()), draw(st.sampled_from(["none", "real", "codes"]))
     real_bias = reals((n,), b_format, x_step * np.broadcast_to(w_step, (n,)))
+    if spec.rescaler.takes_bias:
+        bias_kind = "none" if bias_kind == "none" else "real"
+        real_bias = reals((n,), spec.rescaler.output, np.broadcast_to(y_step, (n,)))
     return Layer(
         spec=sizes.spec,
         input_step=x_step,
         weight_step=w_step,
-        output_step=draw(output_steps(sizes, spec, x_step, w_step)),
+        output_step=y_step,
         weight=None if codes_given else draw(reals(sizes.w, w_format, w_step)),
         weight_codes=draw(hnp.arrays(np.int64, sizes.w, elements=codes_of(w_format)))
         if codes_given
