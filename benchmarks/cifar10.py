@@ -25,14 +25,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from lsqsim.commands.phases import CHECKPOINT_NAME, run_phase
 from lsqsim.coupling import HardwareSpec, evaluate_on_integers
 from lsqsim.data_sets import Augmentation, DataSet, Flip, load_data_set
-from lsqsim.errors import LsqsimError
 from lsqsim.files import text_writer, write_files
 from lsqsim.learn.architectures import residual
-from lsqsim.learn.checkpoint import Checkpoint
+from lsqsim.learn.checkpoint import load_training
 from lsqsim.learn.failure import TrainingError
-from lsqsim.learn.log import LINES_NAME, write_log
+from lsqsim.learn.log import LINES_NAME
 from lsqsim.learn.model import Model
 from lsqsim.learn.placement import InputSign, QuantizationPolicy, quantized
 from lsqsim.learn.rule import GradScale, Learning, StepRule, StepStart
@@ -93,26 +93,22 @@ class Settings:
     epochs: int
 
 
-def train(run: Run, settings: Settings) -> str | None:
-    """Train ``run`` to its end; returns why it could not be, if it could not."""
+def complete(run: Run, settings: Settings) -> dict[str, Any]:
+    """Train what is left of ``run``, and test it; kept beside its checkpoint."""
     data_set = load_data_set(settings.data)
-    trainer, checkpoint = _training(run, settings, data_set)
-    folder = checkpoint.path.parent
+    trainer = _trainer(run, settings, data_set)
+    folder = settings.folder / run.name
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.resume()
-
-    def keep() -> None:
-        checkpoint.save()
-        write_log(folder, trainer.records)
-
     try:
-        trainer.run(after_epoch=keep)
+        run_phase(trainer, folder)
     except TrainingError as error:
-        return str(error)
-    return None
+        return {"failure": str(error)}
+    result = _tested(run, trainer)
+    write_files({folder / RESULT: text_writer(json.dumps(result, indent=2) + "\n")})
+    return result
 
 
-def _training(run: Run, settings: Settings, data_set: DataSet) -> tuple[Trainer, Checkpoint]:
+def _trainer(run: Run, settings: Settings, data_set: DataSet) -> Trainer:
     graph = residual(data_set.sample_shape, data_set.n_classes)
     if run.bits is None:
         model = Model(graph, run.seed)
@@ -126,39 +122,27 @@ def _training(run: Run, settings: Settings, data_set: DataSet) -> tuple[Trainer,
             activation_rule=run.rule, weight_rule=run.rule,
         )  # fmt: skip
         model = Model(quantized(graph, policy), run.seed)
-        model.load_state(model.state() | _float_state(run.seed, settings, data_set))
+        start = load_training(settings.folder / FLOAT[run.seed].name / CHECKPOINT_NAME)
+        model.load_state(model.state() | start.model.state())
         spec = TrainingSpec(
             epochs=settings.epochs, learning_rate=RATE, weight_decay=weight_decay_of(run.bits),
             seed=run.seed, augmentation=STANDARD,
         )  # fmt: skip
-    trainer = Trainer(model, data_set, spec)
-    return trainer, Checkpoint(settings.folder / run.name / "checkpoint.npz", trainer)
+    return Trainer(model, data_set, spec)
 
 
-def _float_state(seed: int, settings: Settings, data_set: DataSet) -> dict[str, Any]:
-    trainer, checkpoint = _training(FLOAT[seed], settings, data_set)
-    checkpoint.resume()
-    if not trainer.is_complete:
-        raise LsqsimError(f"{checkpoint.path} is not complete yet")
-    return trainer.model.state()
-
-
-def test(run: Run, settings: Settings) -> dict[str, Any]:
-    """What a trained run is worth, on the integers too; kept beside its checkpoint."""
-    data_set = load_data_set(settings.data)
-    trainer, checkpoint = _training(run, settings, data_set)
-    checkpoint.resume()
-    result: dict[str, Any] = {"accuracy": trainer.records[-1].test_accuracy}
-    if run.bits is not None:
-        found = evaluate_on_integers(trainer.model, data_set, data_set.test, HARDWARE)
-        result |= {
-            "integer_accuracy": found.accuracy,
-            "agreement": found.agreement,
-            "codes": _codes(found.folded.network, data_set),
-        }
-    path = checkpoint.path.parent / RESULT
-    write_files({path: text_writer(json.dumps(result, indent=2) + "\n")})
-    return result
+def _tested(run: Run, trainer: Trainer) -> dict[str, Any]:
+    """What a trained run is worth, on the integers too."""
+    accuracy, data_set = trainer.records[-1].test_accuracy, trainer.data_set
+    if run.bits is None:
+        return {"accuracy": accuracy}
+    found = evaluate_on_integers(trainer.model, data_set, data_set.test, HARDWARE)
+    return {
+        "accuracy": accuracy,
+        "integer_accuracy": found.accuracy,
+        "agreement": found.agreement,
+        "codes": _codes(found.folded.network, data_set),
+    }
 
 
 def _codes(network: Network, data_set: DataSet) -> dict[str, int]:
@@ -177,7 +161,7 @@ def run_all(settings: Settings, jobs: int) -> dict[str, dict[str, Any]]:
     """Train and test every run, floats first; results by name, or why there is none."""
     results: dict[str, dict[str, Any]] = {}
     context = multiprocessing.get_context("spawn")
-    work = partial(_complete, settings=settings)
+    work = partial(complete, settings=settings)
     with (
         _progress(settings) as show,
         ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool,
@@ -192,11 +176,6 @@ def run_all(settings: Settings, jobs: int) -> dict[str, dict[str, Any]]:
                     running |= {pool.submit(work, q): q for q in after}
             show()
     return results
-
-
-def _complete(run: Run, settings: Settings) -> dict[str, Any]:
-    reason = train(run, settings)
-    return {"failure": reason} if reason else test(run, settings)
 
 
 @contextmanager

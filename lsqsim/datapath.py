@@ -1,7 +1,6 @@
 """The whole datapath: a layer folded for a specification, and run on the integers."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -9,16 +8,8 @@ import numpy as np
 
 from lsqsim.array_operands import ArrayOperands
 from lsqsim.convolution import weight_matrix
-from lsqsim.errors import DataError, LsqsimError
-from lsqsim.folding import (
-    FixedPointParameters,
-    combined_factor,
-    exact_addends,
-    fold,
-    fold_error,
-    round_half_up,
-)
-from lsqsim.formats import IntFormat
+from lsqsim.errors import DataError, named_errors
+from lsqsim.folding import combined_factor, fold, fold_error, n_clipped_addends
 from lsqsim.layer import Layer
 from lsqsim.layer_codes import bias_tensor, output_clamp, rescaler_bias, weight_tensor
 from lsqsim.matmul_array import Accumulation, MatmulArray
@@ -26,7 +17,7 @@ from lsqsim.operand_rows import OperandRows
 from lsqsim.overflow import OverflowReport
 from lsqsim.quantizer import Quantizer
 from lsqsim.rescaler import Rescaler
-from lsqsim.specs import AccumulatorSpec, DatapathSpec, FixedPoint, Granularity, tile_sizes
+from lsqsim.specs import AccumulatorSpec, DatapathSpec, Granularity, tile_sizes
 from lsqsim.tensor import QTensor
 from lsqsim.trace import Trace
 from lsqsim.walk import Addition, walk
@@ -92,7 +83,7 @@ class CompiledLayer:
     def __init__(self, layer: Layer, spec: DatapathSpec) -> None:
         self.layer = layer
         self.spec = spec
-        with self._named_errors():
+        with named_errors(self.layer.name):
             self._build_codes()
             self._build_units()
 
@@ -106,16 +97,9 @@ class CompiledLayer:
         """
         other = copy(self)
         other.spec = replace(self.spec, accumulator=accumulator)
-        with other._named_errors():  # noqa: SLF001 - one of our own
-            other._build_units()  # noqa: SLF001
+        with named_errors(self.layer.name):
+            other._build_units()  # noqa: SLF001 - one of our own
         return other
-
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except LsqsimError as error:
-            raise type(error)(f"{self.layer.name}: {error}") from None
 
     def _build_codes(self) -> None:
         layer, spec = self.layer, self.spec
@@ -167,13 +151,9 @@ class CompiledLayer:
     @property
     def n_clipped_bias(self) -> int:
         """Channels whose real bias lies half a code or more beyond its format, and is clipped."""
-        match self.spec.rescaler.scaling, self.rescaler.parameters:
-            case FixedPoint(addend=IntFormat() as fmt) as scaling, FixedPointParameters() as held:
-                if self.rescaler_bias is not None:
-                    exact = exact_addends(scaling, self.rescaler_bias, held.shift.tolist())
-                    return sum(not fmt.holds(round_half_up(b)) for b in exact)
-            case _:
-                pass
+        if self.rescaler_bias is not None:
+            scaling, parameters = self.spec.rescaler.scaling, self.rescaler.parameters
+            return n_clipped_addends(scaling, parameters, self.rescaler_bias)
         if self.bias is None or self.layer.bias is None:
             return 0
         quotient, fmt = np.asarray(self.layer.bias) / self.bias.step_size, self.bias.format
@@ -221,12 +201,12 @@ class CompiledLayer:
 
     def input_codes(self, inputs: object) -> QTensor:
         """The codes that enter the array for what :meth:`run` takes, whose errors it raises."""
-        with self._named_errors():
+        with named_errors(self.layer.name):
             return self._input_codes(inputs)
 
     def operand_rows(self, codes: QTensor) -> OperandRows:
         """How input codes become rows of a matrix product; DataError if they do not meet."""
-        with self._named_errors():
+        with named_errors(self.layer.name):
             return OperandRows.of(self.layer, codes.codes.shape)
 
     def operand_blocks(self, rows: OperandRows, codes: QTensor) -> Iterator[list[ArrayOperands]]:
@@ -243,7 +223,7 @@ class CompiledLayer:
             rows.by_group(np.broadcast_to(self.weight.zero_point, (n,))),
         )
         for block in rows.blocks(codes.codes, self.layer.input_zero_point):
-            with self._named_errors():
+            with named_errors(self.layer.name):
                 groups = zip(block, *ports, strict=True)
                 operands = [self.array.ports.take(*group) for group in groups]
             yield operands
@@ -310,7 +290,7 @@ class CompiledLayer:
 
         A run's own accumulators give the run's output.
         """
-        with self._named_errors():
+        with named_errors(self.layer.name):
             return self._rescale(accumulators)[0]
 
     def _rescale(self, accumulators: np.ndarray) -> tuple[QTensor, np.ndarray]:

@@ -17,7 +17,7 @@ from lsqsim.budget.ranges import exact_ranges
 from lsqsim.datapath import CompiledLayer
 from lsqsim.folding import FixedPointParameters, PowerOfTwoParameters
 from lsqsim.formats import AnyRounding, Overflow, Rounding
-from lsqsim.rescaler import Rescaler, addends_of
+from lsqsim.rescaler import Rescaler
 from lsqsim.specs import (
     Activation,
     FixedPoint,
@@ -239,7 +239,7 @@ def _left_or_high_overflows(
     channels = zip(
         parameters.multiplier.tolist(),
         parameters.shift.tolist(),
-        addends_of(parameters),
+        parameters.addends,
         strict=True,
     )
     for m, shift, addend in channels:

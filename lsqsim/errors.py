@@ -1,5 +1,8 @@
 """The errors a user can cause; the command line turns each into one line and exit code 2."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class LsqsimError(Exception):
     """Base of every error that bad input can cause."""
@@ -18,3 +21,12 @@ class WidthError(LsqsimError, OverflowError):
 
     Widths are a property of the design, so this is refused rather than wrapped.
     """
+
+
+@contextmanager
+def named_errors(name: str) -> Iterator[None]:
+    """Put ``name`` in front of every error that a user can cause."""
+    try:
+        yield
+    except LsqsimError as error:
+        raise type(error)(f"{name}: {error}") from None

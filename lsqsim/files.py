@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from lsqsim.errors import DataError, LsqsimError, SpecError
 from lsqsim.specs import DatapathSpec
+from lsqsim.specs.toml import Spec
 
 MAX_NUMBER_BYTES = 8
 """Wider numbers (float128) don't survive the conversion to float64."""
@@ -23,6 +24,7 @@ MAX_JSON_BYTES = 64 << 20
 _NPY, _NPZ, _EMPTY_NPZ, _PICKLE = b"\x93NUM", b"PK\x03\x04", b"PK\x05\x06", b"\x80"
 
 Writer = Callable[[BinaryIO], None]
+S = TypeVar("S", bound=Spec)
 
 
 def load_array(path: str | Path) -> np.ndarray:
@@ -43,8 +45,13 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
 
 def load_datapath(path: str | Path) -> DatapathSpec:
     """Read a datapath's TOML file; SpecError or DataError name the file and the key."""
+    return load_spec(DatapathSpec, path)
+
+
+def load_spec(kind: type[S], path: str | Path) -> S:
+    """Read a specification's TOML file; SpecError or DataError name the file and the key."""
     try:
-        return DatapathSpec.from_toml(Path(path).read_text(encoding="utf-8"))
+        return kind.from_toml(Path(path).read_text(encoding="utf-8"))
     except LsqsimError as error:
         raise type(error)(f"{path}: {error}") from None
     except OSError as error:

@@ -42,6 +42,11 @@ class FixedPointParameters:
         """Number of channels they are for."""
         return self.shift.size
 
+    @property
+    def addends(self) -> list[int]:
+        """What joins the product of every channel; zeros where nothing does."""
+        return [0] * self.n_channels if self.addend is None else self.addend.tolist()
+
     def exact_scales(self) -> list[Fraction]:
         """What each channel is really scaled by."""
         pairs = zip(self.multiplier.tolist(), self.shift.tolist(), strict=True)
@@ -234,14 +239,24 @@ def _fold_bias(scaling: FixedPoint, bias: np.ndarray, shifts: Sequence[int]) -> 
     if scaling.addend is None:
         raise SpecError("the rescaler takes no bias: leave it out, or give addend a format")
     low, high = scaling.addend.min, scaling.addend.max
-    rounded = [round_half_up(exact) for exact in exact_addends(scaling, bias, shifts)]
+    rounded = _rounded_addends(scaling, bias, shifts)
     return np.array([min(max(b, low), high) for b in rounded], np.int64)
 
 
-def exact_addends(scaling: FixedPoint, bias: np.ndarray, shifts: Sequence[int]) -> list[Fraction]:
-    """b / s_y in units of 2**-right, what the product is shifted by; not rounded yet."""
+def n_clipped_addends(scaling: Scaling, parameters: Parameters, bias: np.ndarray) -> int:
+    """Channels whose b / s_y does not fit the addend's format, and is clipped."""
+    assert isinstance(scaling, FixedPoint)
+    assert isinstance(parameters, FixedPointParameters)
+    assert scaling.addend is not None
+    rounded = _rounded_addends(scaling, bias, parameters.shift.tolist())
+    return sum(not scaling.addend.holds(b) for b in rounded)
+
+
+def _rounded_addends(scaling: FixedPoint, bias: np.ndarray, shifts: Sequence[int]) -> list[int]:
+    """b / s_y in units of 2**-right, what the product is shifted by; not clipped yet."""
     pairs = zip(bias.tolist(), shifts, strict=True)
-    return [Fraction(b) * (1 << scaling.split(shift).right) for b, shift in pairs]
+    exact = [Fraction(b) * (1 << scaling.split(shift).right) for b, shift in pairs]
+    return [round_half_up(b) for b in exact]
 
 
 def _scaled(factor: Fraction, shift: int) -> int:

@@ -1,6 +1,6 @@
 """What the multiply array reports about overflow, per output and summed up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -25,6 +25,12 @@ class OverflowCounts:
     outputs: int
     transient: int
     persistent: int
+
+    @classmethod
+    def summed(cls, counts: Iterable["OverflowCounts"]) -> "OverflowCounts":
+        """Of all outputs that ``counts`` are of."""
+        kinds = [(one.outputs, one.transient, one.persistent) for one in counts]
+        return cls(*map(sum, zip(*kinds, strict=True))) if kinds else cls(0, 0, 0)
 
     @property
     def overflowed(self) -> int:

@@ -240,7 +240,7 @@ class Rescaler:
         match self.spec.scaling, self.parameters:
             case FixedPoint() as scaling, FixedPointParameters() as held:
                 channels = zip(
-                    held.multiplier.tolist(), held.shift.tolist(), addends_of(held), strict=True
+                    held.multiplier.tolist(), held.shift.tolist(), held.addends, strict=True
                 )
                 bound = max((_fixed_bound(largest, *c, scaling) for c in channels), default=0)
             case PowerOfTwo(), PowerOfTwoParameters() as held:
@@ -253,13 +253,6 @@ class Rescaler:
             case _:
                 pass
         _require_width("result with its zero point", bound + abs(self.zero_point))
-
-
-def addends_of(parameters: FixedPointParameters) -> list[int]:
-    """What joins the product of every channel; zeros where nothing does."""
-    if parameters.addend is None:
-        return [0] * parameters.n_channels
-    return parameters.addend.tolist()
 
 
 def _fixed_bound(

@@ -16,7 +16,7 @@ import pytest
 
 from command_line import call, finish, start
 from lsqsim.commands import training
-from lsqsim.commands.integers import run_on_integers
+from lsqsim.coupling.evaluation import run_on_integers
 from lsqsim.coupling.hardware import HardwareSpec
 from lsqsim.data_sets import load_data_set
 from lsqsim.files import load_arrays
@@ -135,7 +135,7 @@ class TestRuns:
         run(data, "--output", tmp_path / "out", *QUICK, "--acc-bits", 8)
         network, made = load_network(tmp_path / "out" / "network.npz"), load_data_set(data)
         whole = run_on_integers(network, made, made.test)
-        monkeypatch.setattr("lsqsim.commands.integers._BATCH", 7)
+        monkeypatch.setattr("lsqsim.coupling.evaluation.BATCH", 7)
         told = []
         parts = run_on_integers(network, made, made.test, lambda *done: told.append(done))
         assert parts.overflow == whole.overflow

@@ -7,13 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lsqsim.commands.integers import (
-    OnIntegers,
-    fold_trained,
-    output_step_of,
-    rehearse,
-    run_on_integers,
-)
+from lsqsim.commands.integers import fold_trained, rehearse
 from lsqsim.commands.phases import (
     FLOAT_FOLDER,
     load_float,
@@ -22,14 +16,18 @@ from lsqsim.commands.phases import (
     teller,
     warn,
 )
-from lsqsim.commands.specifications import load_spec
 from lsqsim.commands.terminal import Tell, make_console, print_json, progress
 from lsqsim.commands.training_arguments import Training
-from lsqsim.coupling.evaluation import evaluate_on_integers
+from lsqsim.coupling.evaluation import (
+    OnIntegers,
+    evaluate_on_integers,
+    output_step_of,
+    run_on_integers,
+)
 from lsqsim.coupling.replay import HardwareReplay
 from lsqsim.data_sets import load_data_set
 from lsqsim.errors import LsqsimError
-from lsqsim.files import bytes_writer, write_files
+from lsqsim.files import bytes_writer, load_spec, write_files
 from lsqsim.learn.architectures import architecture
 from lsqsim.learn.evaluation import evaluate
 from lsqsim.learn.graph import GraphSpec

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lsqsim.commands.specifications import load_spec
 from lsqsim.coupling.hardware import HardwareSpec
 from lsqsim.data_sets import Augmentation, DataSet, Flip
+from lsqsim.files import load_spec
 from lsqsim.formats import Overflow
 from lsqsim.learn.loss import DistillationSpec
 from lsqsim.learn.placement import InputSign, QuantizationPolicy

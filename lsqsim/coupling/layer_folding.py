@@ -21,7 +21,6 @@ from lsqsim.specs import (
     Activation,
     Conv2dSpec,
     DatapathSpec,
-    FixedPoint,
     Granularity,
     LayerSpec,
     Layout,
@@ -156,18 +155,8 @@ def rescaler_for(hardware: HardwareSpec, fmt: IntFormat, *, per_channel: bool) -
     """The hardware's rescaler for one output; a bias that it adds is the channel's."""
     template = hardware.rescaler
     per_channel = per_channel or template.takes_bias
-    scaling = template.scaling
-    if isinstance(scaling, FixedPoint) and not per_channel:
-        scaling = replace(scaling, addend=None)
-    return RescalerSpec(
-        output=fmt,
-        scaling=scaling,
-        overflow=template.overflow,
-        granularity=Granularity.PER_CHANNEL if per_channel else Granularity.PER_TENSOR,
-        input_offset=template.input_offset,
-        intermediate=template.intermediate,
-        clamp_point=template.clamp_point,
-    )
+    granularity = Granularity.PER_CHANNEL if per_channel else Granularity.PER_TENSOR
+    return replace(template, output=fmt, granularity=granularity)
 
 
 def _weight_codes(part: LayerPart, state: State) -> np.ndarray:

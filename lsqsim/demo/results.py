@@ -126,11 +126,7 @@ class DesignRun:
     @property
     def counts(self) -> OverflowCounts:
         """Outputs of all layers by kind of overflow."""
-        return OverflowCounts(
-            sum(run.counts.outputs for run in self.layers),
-            sum(run.counts.transient for run in self.layers),
-            sum(run.counts.persistent for run in self.layers),
-        )
+        return OverflowCounts.summed(run.counts for run in self.layers)
 
     @property
     def n_transient_lost(self) -> int:

@@ -155,11 +155,7 @@ def _observed(observation: ChainObservation, i: int) -> Observed:
     bits = [_bits(observation, layer, design) for layer in range(len(seen))]
     return Observed(
         bits=max(wrap if _wraps(design) else saturate for wrap, saturate in bits),
-        overflow=OverflowCounts(
-            sum(one.overflow.outputs for one in seen),
-            sum(one.overflow.transient for one in seen),
-            sum(one.overflow.persistent for one in seen),
-        ),
+        overflow=OverflowCounts.summed(one.overflow for one in seen),
         n_inexact=sum(one.n_inexact for one in seen),
         n_changed=sum(one.n_changed for one in seen),
         sqnr_db=min(one.sqnr_db for one in seen),

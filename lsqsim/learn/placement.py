@@ -120,9 +120,9 @@ class _Placement:
     def _place(self, node: AnyNode) -> None:
         match node:
             case Conv2dNode() | LinearNode():
-                bits = self._layer_bits(node)[1]
-                weights = self._weights(self._layer_bits(node)[0])
-                self._append(replace(node, source=self._taken(node.source, bits), weights=weights))
+                weight_bits, bits = self._layer_bits(node)
+                source, weights = self._taken(node.source, bits), self._weights(weight_bits)
+                self._append(replace(node, source=source, weights=weights))
                 self._store_unless_continued(node)
             case BatchNormNode():
                 self._append(replace(node, source=self._now(node.source)))
@@ -166,8 +166,7 @@ class _Placement:
         return is_sum and not any(self._formats[self._now(s)].signed for s in node.sources)
 
     def _store(self, source: str, name: str, *, signed: bool) -> None:
-        bits = self._stored_bits(INPUT if source == INPUT else name, source)
-        fmt = IntFormat(bits, signed=signed)
+        fmt = IntFormat(self._stored_bits(name, source), signed=signed)
         node = QuantizeNode(
             name=name, source=self._now(source), format=fmt, rule=self._activation_rule(fmt)
         )
@@ -207,14 +206,15 @@ class _Placement:
         return policy.weight_bits, policy.activation_bits
 
     def _taken(self, source: str, bits: int, *, at_least: bool = False) -> str:
-        """The stored codes of ``source`` in ``bits`` bits, requantized where they have others."""
+        """The stored codes of ``source``, requantized where they have more than ``bits`` bits.
+
+        With ``at_least``, more are welcome.
+        """
         stored = self._now(source)
         held = self._formats[stored]
-        if held.bits == bits or (at_least and held.bits > bits):
+        if held.bits <= bits or at_least:
             return stored
         fmt = IntFormat(bits, signed=held.signed)
-        if held.bits < bits:
-            return stored
         if (stored, fmt) not in self._requantized:
             name = f"{stored}_{fmt}"
             self._append(

@@ -244,17 +244,18 @@ class Network:
         """
         codes = self.input_codes(inputs)
         parts: dict[str, list[NodeResult]] = {}
-        overflow: dict[str, OverflowCounts] = {}
+        counts: dict[str, list[OverflowCounts]] = {}
         n = len(codes.codes)
         for start, block in self._blocks(codes):
             for name, result in self._pass(block, observe=observe):
                 if result.overflow is not None:
-                    overflow[name] = _added(overflow.get(name), result.overflow.counts())
+                    counts.setdefault(name, []).append(result.overflow.counts())
                 if keep is Keep.ALL or name == self.output_name:
                     parts.setdefault(name, []).append(result)
             if progress is not None:
                 progress(start + len(block.codes), n)
         results = {name: NodeResult.joined(each) for name, each in parts.items()}
+        overflow = {name: OverflowCounts.summed(each) for name, each in counts.items()}
         return NetworkRun(input=codes, results=results, overflow=overflow)
 
     def codes(self, inputs: object) -> np.ndarray:
@@ -317,16 +318,6 @@ class Network:
                 if last_use[source] == name:
                     del tensors[source]
             yield name, result
-
-
-def _added(left: OverflowCounts | None, right: OverflowCounts) -> OverflowCounts:
-    if left is None:
-        return right
-    return OverflowCounts(
-        left.outputs + right.outputs,
-        left.transient + right.transient,
-        left.persistent + right.persistent,
-    )
 
 
 def _is_stochastic(node: Node) -> bool:

@@ -1,15 +1,14 @@
 """Nodes as units that run: codes in, codes out, with the registers on the way."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from lsqsim.datapath import CompiledLayer
-from lsqsim.errors import LsqsimError
+from lsqsim.errors import named_errors
 from lsqsim.network.adder import Adder
 from lsqsim.network.code_layer import mean_layer, requantizing_layer
 from lsqsim.network.encoding import Encoding, Shape
@@ -56,11 +55,8 @@ class NodeResult:
         registers = [part.accumulators for part in parts if part.accumulators is not None]
         reports = [part.overflow for part in parts if part.overflow is not None]
         return cls(
-            output=QTensor(
-                codes=np.concatenate([part.output.codes for part in parts]),
-                format=first.output.format,
-                step_size=first.output.step_size,
-                zero_point=first.output.zero_point,
+            output=replace(
+                first.output, codes=np.concatenate([part.output.codes for part in parts])
             ),
             accumulators=np.concatenate(registers) if registers else None,
             overflow=OverflowReport.joined(reports, 0) if reports else None,
@@ -87,7 +83,7 @@ def build_unit(node: Node, encodings: Sequence[Encoding], shapes: Sequence[Shape
         case LayerNode():
             return LayerUnit(node.unit)
         case Add():
-            with _named(node.name):
+            with named_errors(node.name):
                 return AddUnit(Adder(node, *encodings))
         case AveragePool():
             return MeanUnit(mean_layer(node, encodings[0], _size(node.kernel)), node)
@@ -150,10 +146,10 @@ class MeanUnit:
             windows = _windows(source.codes, self.node.kernel, self.node.stride)
             shape = windows.shape[:4]
         k = self.compiled.layer.weight_shape[1]
-        result = self.compiled.run(_with_codes(source, windows.reshape(-1, k)), observe=observe)
+        result = self.compiled.run(replace(source, codes=windows.reshape(-1, k)), observe=observe)
         report = result.overflow
         return NodeResult(
-            output=_with_codes(result.output, result.output.codes.reshape(shape)),
+            output=replace(result.output, codes=result.output.codes.reshape(shape)),
             accumulators=result.accumulators.reshape(shape),
             overflow=report and report.mapped(lambda rows: rows.reshape(shape), -1),
         )
@@ -174,7 +170,7 @@ class MaxPoolUnit:
             constant_values=source.format.min,
         )
         codes = _windows(padded, self.node.kernel, self.node.stride).max(axis=(4, 5))
-        return NodeResult(output=_with_codes(source, codes))
+        return NodeResult(output=replace(source, codes=codes))
 
 
 class FlattenUnit:
@@ -183,7 +179,7 @@ class FlattenUnit:
     def run(self, sources: Sequence[QTensor], *, observe: bool) -> NodeResult:  # noqa: ARG002 - holds no register
         codes = sources[0].codes
         size = int(np.prod(codes.shape[1:]))
-        return NodeResult(output=_with_codes(sources[0], codes.reshape(len(codes), size)))
+        return NodeResult(output=replace(sources[0], codes=codes.reshape(len(codes), size)))
 
 
 class RequantizeUnit:
@@ -194,12 +190,12 @@ class RequantizeUnit:
 
     def run(self, sources: Sequence[QTensor], *, observe: bool) -> NodeResult:  # noqa: ARG002 - the register is exact
         outputs = [
-            layer.run(_with_codes(source, source.codes.reshape(-1, 1)), observe=False).output
+            layer.run(replace(source, codes=source.codes.reshape(-1, 1)), observe=False).output
             for layer, source in zip(self.layers, sources, strict=True)
         ]
         pairs = zip(outputs, sources, strict=True)
         parts = [output.codes.reshape(source.codes.shape) for output, source in pairs]
-        return NodeResult(output=_with_codes(outputs[0], np.concatenate(parts, axis=-1)))
+        return NodeResult(output=replace(outputs[0], codes=np.concatenate(parts, axis=-1)))
 
 
 def _windows(codes: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int]) -> np.ndarray:
@@ -208,23 +204,5 @@ def _windows(codes: np.ndarray, kernel: tuple[int, int], stride: tuple[int, int]
     return windows[:, :: stride[0], :: stride[1]]
 
 
-def _with_codes(tensor: QTensor, codes: np.ndarray) -> QTensor:
-    """Other codes of the same meaning."""
-    return QTensor(
-        codes=codes,
-        format=tensor.format,
-        step_size=tensor.step_size,
-        zero_point=tensor.zero_point,
-    )
-
-
 def _size(window: Sequence[int]) -> int:
     return window[0] * window[1]
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    try:
-        yield
-    except LsqsimError as error:
-        raise type(error)(f"{name}: {error}") from None

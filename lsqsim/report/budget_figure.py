@@ -5,15 +5,23 @@ what that costs. Color tells the overflow rule; line and marker tell what is sum
 marker saturates, so that nothing hangs on color alone.
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lsqsim.errors import DataError, LsqsimError
+from lsqsim.errors import DataError
 from lsqsim.report.budget import acc_bits_of, groups_of
 from lsqsim.report.budget_words import cost_of, exact_level, figure_title, findings, group_label
 from lsqsim.report.content import Report
+from lsqsim.report.drawing import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    load_matplotlib,
+    look,
+    picture_of,
+)
 
 MAX_LINES = 8
 SUFFIXES = (".png", ".svg")
@@ -27,31 +35,18 @@ _BOUNDS = {
     "observed_saturate": "this data, saturating",
     "observed_wrap": "this data, wrapping",
 }
-_COLORS = {"wrap": "#0072b2", "saturate": "#d55e00"}
+_COLORS = {"wrap": BLUE, "saturate": ORANGE}
 _STYLES = (
     *(("-", "o"), ("--", "s"), (":", "^"), ("-.", "D")),
     *(("-", "v"), ("--", "P"), (":", "X"), ("-.", "<")),
 )
-_INK, _FAINT, _GUIDE, _AREA, _PROVEN = "#222222", "#777777", "#bbbbbb", "#ececec", "#00704f"
+_GUIDE, _AREA = "#bbbbbb", "#ececec"
 _HEADING: dict[str, Any] = {"loc": "left", "fontsize": 9.5}
-_RIGHT: dict[str, Any] = {"loc": "right", "color": _PROVEN}
+_RIGHT: dict[str, Any] = {"loc": "right", "color": GREEN}
 _MAX_LABEL = 52
 """Longer labels stand below each other, not side by side."""
 _APART = 0.07
 """Bits by which curves are moved apart, so that equal ones stay in view."""
-_SETTINGS = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": _FAINT,
-    "axes.labelcolor": _INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "font.family": "DejaVu Sans",
-    "font.size": 9.0,
-    "svg.hashsalt": "lsqsim",
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-}
 
 
 def require_drawable(path: Path, n_lines: int) -> None:
@@ -63,7 +58,7 @@ def require_drawable(path: Path, n_lines: int) -> None:
             f"a figure has at most {MAX_LINES} curves, one for each rule, tile and tile width; "
             f"these designs make {n_lines}: give fewer"
         )
-    _matplotlib()
+    load_matplotlib()
 
 
 def draw_budget(report: Report, suffix: str) -> bytes:
@@ -76,23 +71,8 @@ def draw_budget(report: Report, suffix: str) -> bytes:
     suffix : str
         ``.png`` or ``.svg``.
     """
-    mpl = _matplotlib()
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
-        figure = _Picture(report).draw()
-        file = io.BytesIO()
-        metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
-        figure.savefig(file, format=suffix[1:], dpi=160, metadata=metadata)
-    return file.getvalue()
-
-
-def _matplotlib() -> Any:
-    try:
-        import matplotlib as mpl  # noqa: PLC0415 - only the figure needs it
-    except ImportError:
-        raise LsqsimError("the figure needs matplotlib: pip install 'lsqsim[plot]'") from None
-    return mpl
+    with look():
+        return picture_of(_Picture(report).draw(), suffix)
 
 
 class _Picture:
@@ -126,7 +106,7 @@ class _Picture:
         for row, name in enumerate(names):
             bits = self.bounds[name]
             marker = "v" if name.startswith("observed") else "D"
-            axis.plot([bits], [row], marker=marker, color=_INK, markersize=6)
+            axis.plot([bits], [row], marker=marker, color=INK, markersize=6)
             axis.annotate(
                 self._number(name), (bits, row), (8, 0), textcoords="offset points", va="center",
             )  # fmt: skip
@@ -176,7 +156,7 @@ class _Picture:
         title = "Right predictions (%)" if has_labels else "Worst layer's SQNR (dB)"
         exact = exact_level(observation, has_labels=has_labels)
         if exact is not None:
-            axis.axhline(exact, color=_INK, linewidth=1.0, linestyle=(0, (1, 2)), zorder=1)
+            axis.axhline(exact, color=INK, linewidth=1.0, linestyle=(0, (1, 2)), zorder=1)
             title += f"; dotted: {exact:.1f} without any overflow"
         axis.margins(y=0.08)
         axis.set_title(title, **_HEADING)
@@ -190,7 +170,7 @@ class _Picture:
         proven = [i for i, design in enumerate(designs) if design["is_certified"]]
         axis.plot(
             [x[i] for i in proven], [y[i] for i in proven], linestyle="", marker="o",
-            markersize=13, color=_PROVEN, alpha=0.25, markeredgewidth=0, zorder=1.5,
+            markersize=13, color=GREEN, alpha=0.25, markeredgewidth=0, zorder=1.5,
         )  # fmt: skip
 
     def _draw_axis(self) -> None:

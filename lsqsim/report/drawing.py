@@ -1,7 +1,7 @@
 """What all figures share: matplotlib on demand, one look, and the same bytes for the same data."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,14 +12,11 @@ INK, FAINT, BLUE, ORANGE, GREEN = "#222222", "#777777", "#0072b2", "#d55e00", "#
 _SETTINGS = {
     "axes.axisbelow": True,
     "axes.edgecolor": FAINT,
-    "axes.grid": True,
     "axes.labelcolor": INK,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
-    "grid.color": "#eeeeee",
-    "grid.linewidth": 0.8,
     "svg.hashsalt": "lsqsim",
     "text.color": INK,
     "xtick.color": INK,
@@ -37,12 +34,12 @@ def load_matplotlib() -> Any:
 
 
 @contextmanager
-def look() -> Iterator[None]:
-    """Draw in one look, and leave no setting behind."""
+def look(settings: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Draw in one look, with ``settings`` of the figure's own, and leave none behind."""
     mpl = load_matplotlib()
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
+        mpl.rcParams.update(_SETTINGS | dict(settings or {}))
         yield
 
 

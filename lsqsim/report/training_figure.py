@@ -15,7 +15,6 @@ from lsqsim.report.drawing import (
     GREEN,
     INK,
     ORANGE,
-    load_matplotlib,
     look,
     picture_of,
 )
@@ -25,6 +24,7 @@ _TEST: Report = {"color": ORANGE, "linestyle": "-", "marker": "s", "label": "tes
 _INTEGERS: Report = {
     "color": GREEN, "linestyle": ":", "marker": "D", "label": "test set on the integers",
 }  # fmt: skip
+_GRID = {"axes.grid": True, "grid.color": "#eeeeee", "grid.linewidth": 0.8}
 _HEADING: dict[str, Any] = {"loc": "left", "fontsize": 9.5}
 _MAX_MARKED = 40
 """Epochs up to which each has a marker."""
@@ -52,8 +52,7 @@ def draw_training(records: Sequence[Report], title: str, suffix: str) -> bytes:
     LsqsimError
         matplotlib is missing.
     """
-    load_matplotlib()
-    with look():
+    with look(_GRID):
         return picture_of(_draw(records, title), suffix)
 
 
